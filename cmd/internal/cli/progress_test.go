@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestProgress(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		terminal bool
+		want     string
+	}{
+		{"log", false, "ddumbfs fsck: hash 20.0% (4s)\nddumbfs fsck: files 7 (8s)\n"},
+		{"terminal", true, "\r\x1b[Kddumbfs fsck: hash 20.0% (4s)\r\x1b[Kddumbfs fsck: files 7 (8s)\r\x1b[K"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var b bytes.Buffer
+			now := time.Unix(1000, 0)
+			p := newProgress(&b, "fsck", 3*time.Second, c.terminal, func() time.Time { return now })
+			p.Percent("hash", 1, 10) // too early
+			now = now.Add(4 * time.Second)
+			p.Percent("hash", 2, 10)
+			now = now.Add(time.Second)
+			p.Percent("hash", 3, 10) // too early again
+			now = now.Add(3 * time.Second)
+			p.Percent("files", 7, 0)
+			p.Done()
+			p.Done()
+			if b.String() != c.want {
+				t.Errorf("have %q, want %q", b.String(), c.want)
+			}
+		})
+	}
+}
+
+func TestProgressToFileIsNoTerminal(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	file, err := os.Create(t.TempDir() + "/out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, f := range []*os.File{null, file} {
+		if isTerminal(f) {
+			t.Errorf("%s is taken for a terminal", f.Name())
+		}
+	}
+}
+
+func TestJSONIsOneDocument(t *testing.T) {
+	var b bytes.Buffer
+	if err := JSON(&b, map[string]string{"path": "<a&b>"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "{\n  \"path\": \"<a&b>\"\n}\n"; b.String() != want {
+		t.Errorf("have %q, want %q", b.String(), want)
+	}
+}
+
+func TestWithSignals(t *testing.T) {
+	ctx, stop := WithSignals(context.Background())
+	defer stop()
+	for range 2 { // the second one within a second must not kill the process
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Second):
+			t.Fatal("the context did not end")
+		}
+	}
+	var s *SignalError
+	cause := context.Cause(ctx)
+	if !errors.As(cause, &s) || s.Signal != syscall.SIGHUP || !errors.Is(cause, context.Canceled) {
+		t.Errorf("cause: have %v, want a SignalError of SIGHUP", cause)
+	}
+	if !strings.Contains(cause.Error(), "hangup") {
+		t.Errorf("cause %q does not name the signal", cause)
+	}
+}

@@ -1,0 +1,115 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/pflag"
+
+	"tresor/cmd/internal/cli"
+)
+
+// Streams are where a verb writes: results to Out, messages to Err.
+type Streams struct{ Out, Err io.Writer }
+
+// runner is one call of a verb: it declares its options, then runs with what they left over.
+type runner interface {
+	Flags(f *pflag.FlagSet)
+	Run(ctx context.Context, s Streams, args []string) error
+}
+
+// Verb is one command of the program.
+type Verb struct {
+	Name  string   // as in `ddumbfs NAME`
+	Calls []string // program names that mean this verb, as a link to the binary
+	Args  string   // what follows the verb, for the usage line
+	Short string   // one sentence, for the list of verbs
+	Codes []cli.Meaning
+
+	new    func() runner
+	codeOf func(error) cli.Code // nil: cli.CodeOf
+	hidden bool                 // another command line of a verb that is listed already
+}
+
+// FlagSet returns the verb's options, for the test that holds docs/commands.md against them.
+func (v *Verb) FlagSet() *pflag.FlagSet {
+	flags, _ := v.prepare()
+	return flags
+}
+
+func (v *Verb) prepare() (*pflag.FlagSet, runner) {
+	r := v.new()
+	flags := pflag.NewFlagSet(v.Name, pflag.ContinueOnError)
+	flags.SortFlags = false
+	flags.SetOutput(io.Discard)
+	r.Flags(flags)
+	return flags, r
+}
+
+// Execute runs the verb with its arguments, reports what went wrong and returns the exit code.
+func (v *Verb) Execute(ctx context.Context, s Streams, args []string) cli.Code {
+	err := v.run(ctx, s, args)
+	if errors.Is(err, pflag.ErrHelp) {
+		v.help(s.Out)
+		return cli.ExitOK
+	}
+	cli.Report(s.Err, v.Name, err)
+	if v.codeOf != nil {
+		return v.codeOf(err)
+	}
+	return cli.CodeOf(err)
+}
+
+func (v *Verb) run(ctx context.Context, s Streams, args []string) error {
+	flags, r := v.prepare()
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, pflag.ErrHelp) {
+			return err
+		}
+		return cli.Hint(cli.Usage(err), v.usage())
+	}
+	err := r.Run(ctx, s, flags.Args())
+	if errors.Is(err, errArguments) {
+		return cli.Hint(cli.Usage(err), v.usage())
+	}
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
+		return cause // names the signal
+	}
+	return err
+}
+
+func (v *Verb) usage() string { return "usage: ddumbfs " + v.Name + " " + v.Args }
+
+func (v *Verb) help(w io.Writer) {
+	fmt.Fprintf(w, "%s\n\n%s\n", v.usage(), v.Short)
+	if flags := v.FlagSet().FlagUsages(); flags != "" {
+		fmt.Fprintf(w, "\nOptions:\n%s", flags)
+	}
+	fmt.Fprint(w, "\nExit codes:\n")
+	for _, c := range v.Codes {
+		fmt.Fprintf(w, "  %3d  %s\n", c.Code, c.Text)
+	}
+}
+
+// errArguments is a wrong number or form of arguments; the usage line goes with it.
+var errArguments = errors.New("wrong arguments")
+
+type argumentError struct{ text string }
+
+func (e *argumentError) Error() string        { return e.text }
+func (e *argumentError) Is(target error) bool { return target == errArguments }
+
+// arguments refuses a command line with a reason.
+func arguments(format string, args ...any) error {
+	return &argumentError{text: fmt.Sprintf(format, args...)}
+}
+
+// oneArgument returns the only argument, which is called name in messages.
+func oneArgument(args []string, name string) (string, error) {
+	if len(args) != 1 || args[0] == "" {
+		return "", arguments("want one %s, have %d arguments", name, len(args))
+	}
+	return args[0], nil
+}

@@ -1,0 +1,42 @@
+package node
+
+import (
+	"tresor/fs/openfile"
+	"tresor/index/disk"
+)
+
+// Files makes the data path's manager the Manager of a file system.
+func Files(m *openfile.Manager) Manager { return dataManager{m} }
+
+type dataManager struct{ m *openfile.Manager }
+
+// dataFile only restates the methods that name a type of openfile.
+type dataFile struct{ *openfile.File }
+
+func (d dataManager) Open(id uint64, open func() (fd int, err error)) (File, error) {
+	f, err := d.m.Open(openfile.ID(id), func() (disk.File, error) {
+		fd, err := open()
+		if err != nil {
+			return nil, err
+		}
+		name, _ := readlink(fd) // for messages only
+		return disk.FromFD(fd, name), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return dataFile{f}, nil
+}
+
+func (d dataManager) Find(id uint64) File {
+	if f := d.m.Find(openfile.ID(id)); f != nil {
+		return dataFile{f}
+	}
+	return nil
+}
+
+func (f dataFile) NewHandle() Handle { return f.File.NewHandle() }
+
+func (f dataFile) CopyFrom(src File, srcOff, dstOff, n int64) (int64, error) {
+	return f.File.CopyFrom(src.(dataFile).File, srcOff, dstOff, n)
+}

@@ -1,0 +1,213 @@
+package openfile
+
+import (
+	"errors"
+	"time"
+
+	"tresor/index"
+	"tresor/index/format"
+)
+
+// chunk is a run of whole blocks on its way into the volume.
+type chunk struct {
+	f       *File
+	first   uint64 // block number in the file
+	n       int    // blocks
+	end     int64  // the logical size that the file has at least once the chunk is committed
+	ticket  index.Ticket
+	buf     []byte
+	entries []format.Entry
+
+	// The rest is guarded by the file's mu.
+	seq     uint64
+	started bool
+	done    bool
+	err     error
+	waiter  chan error // buffered; nil when nobody waits for this very chunk
+}
+
+func (c *chunk) covers(block uint64) bool { return block >= c.first && block < c.first+uint64(c.n) }
+
+func (c *chunk) overlaps(first, last uint64) bool {
+	return c.first <= last && first < c.first+uint64(c.n)
+}
+
+// getChunk takes a place in the pipeline and a buffer; it waits while the pipeline is full. The caller must not hold the file's
+// mu, since chunks leave the pipeline under it.
+func (m *Manager) getChunk(f *File) *chunk {
+	m.slots <- struct{}{}
+	c := m.chunks.Get().(*chunk)
+	c.f, c.n, c.started, c.done, c.err, c.waiter = f, 0, false, false, nil, nil
+	return c
+}
+
+func (m *Manager) putChunk(c *chunk) {
+	c.f = nil
+	m.chunks.Put(c)
+	<-m.slots
+}
+
+// submit puts a chunk behind the others of its file and hands it to a worker.
+func (f *File) submit(c *chunk) {
+	c.ticket = f.m.vol.Enter()
+	f.m.pending.Add(int64(c.n))
+	f.mu.Lock()
+	f.enqueueLocked(c)
+	f.mu.Unlock()
+	f.dispatch(c)
+}
+
+// enqueueLocked needs mu.
+func (f *File) enqueueLocked(c *chunk) {
+	f.seq++
+	c.seq = f.seq
+	f.queue = append(f.queue, c)
+	f.touchLocked(c.end)
+}
+
+// dispatch hands an enqueued chunk to a worker. The queue has room for every chunk there can be, so it never waits.
+func (f *File) dispatch(c *chunk) {
+	if f.m.inline {
+		w := f.m.vol.NewWriter()
+		f.m.process(w, c)
+		return
+	}
+	f.m.queue <- c
+}
+
+// work is one worker.
+func (m *Manager) work() {
+	w := m.vol.NewWriter()
+	for c := range m.queue {
+		m.process(w, c)
+	}
+}
+
+func (m *Manager) process(w *index.Writer, c *chunk) {
+	f := c.f
+	f.mu.Lock()
+	c.started = true
+	n := c.n
+	f.mu.Unlock()
+	err := w.Put(c.buf[:n*m.geo.BlockSize], c.entries[:n])
+	m.pending.Add(-int64(n))
+	f.mu.Lock()
+	c.done, c.err = true, err
+	f.commitLocked()
+	f.mu.Unlock()
+}
+
+// commitLocked writes the entries of all finished chunks at the head of the queue. It needs mu, lets go of it while it writes,
+// and does nothing while somebody else is at it: that one takes our chunk along.
+func (f *File) commitLocked() {
+	if f.committing {
+		return
+	}
+	f.committing = true
+	for len(f.queue) > 0 && f.queue[0].done {
+		n := 1
+		for n < len(f.queue) && f.queue[n].done {
+			n++
+		}
+		batch := append(f.batch[:0], f.queue[:n]...)
+		f.mu.Unlock()
+		f.store(batch)
+		f.mu.Lock()
+		f.queue = append(f.queue[:0], f.queue[n:]...)
+		f.endLocked(batch)
+		f.batch = batch[:0]
+	}
+	f.committing = false
+	f.cond.Broadcast()
+}
+
+// store writes the entries of a batch of finished chunks, neighbours with one call. Errors go into the chunks. Only
+// the committer calls it, without mu.
+func (f *File) store(batch []*chunk) {
+	for i := 0; i < len(batch); {
+		if batch[i].err != nil {
+			i++
+			continue
+		}
+		c := batch[i]
+		run := append(f.entries[:0], c.entries[:c.n]...)
+		end := c.end
+		j := i + 1
+		for ; j < len(batch) && batch[j].err == nil && batch[j].first == c.first+uint64(len(run)); j++ {
+			run = append(run, batch[j].entries[:batch[j].n]...)
+			end = max(end, batch[j].end)
+		}
+		f.entries = run
+		err := f.storeRun(c.first, run, end)
+		for ; i < j; i++ {
+			batch[i].err = err
+		}
+	}
+}
+
+// storeRun writes entries and, if the file grew, its size before: a crash in between leaves a file that is short, not one with
+// bytes that nobody wrote.
+func (f *File) storeRun(first uint64, run []format.Entry, end int64) error {
+	before := f.stored.Load()
+	if end > before {
+		if err := f.recipe.WriteHeader(uint64(end)); err != nil {
+			return err
+		}
+	}
+	if err := f.recipe.WriteEntries(first, run); err != nil {
+		if end > before {
+			err = errors.Join(err, f.recipe.WriteHeader(uint64(before)))
+		}
+		return err
+	}
+	if end > before {
+		f.stored.Store(end)
+	}
+	return nil
+}
+
+// endLocked takes finished chunks out of the pipeline; mu is held.
+func (f *File) endLocked(batch []*chunk) {
+	for _, c := range batch {
+		if c.err != nil {
+			f.failedLocked(c)
+		} else {
+			f.unsynced = true
+		}
+		if c.waiter != nil {
+			c.waiter <- c.err
+		}
+		f.m.vol.Leave(c.ticket)
+		f.m.putChunk(c)
+	}
+}
+
+// failedLocked notes the error of a chunk, for the handles, unless its writer waits for it and reports it there. A size that
+// only this chunk had reached is taken back. mu is held.
+func (f *File) failedLocked(c *chunk) {
+	if c.waiter == nil {
+		f.errSeq++
+		f.err = f.wrap("write", int64(c.first)*int64(f.geo.BlockSize), c.err)
+		f.m.log(f.err.Error())
+	}
+	f.shrinkLocked()
+}
+
+// shrinkLocked takes back a size that only failed writes had reached. mu is held.
+func (f *File) shrinkLocked() {
+	size := f.stored.Load()
+	for _, q := range f.queue {
+		size = max(size, q.end)
+	}
+	for _, b := range f.rests {
+		size = max(size, b.end)
+	}
+	f.size = min(f.size, size)
+}
+
+// touchLocked notes a write: size and time. mu is held.
+func (f *File) touchLocked(end int64) {
+	f.size = max(f.size, end)
+	f.mtime = time.Now()
+	f.timeDirty = true
+}

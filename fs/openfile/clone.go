@@ -1,0 +1,165 @@
+package openfile
+
+import (
+	"syscall"
+
+	"tresor/index/format"
+)
+
+// cloneBatch is how many entries are copied with one call.
+const cloneBatch = 32 << 10
+
+// CopyFrom copies [srcOff, srcOff+n) of src to dstOff, as far as src goes, by copying entries: whole blocks are neither read, written
+// nor hashed. Ranges whose offsets differ by other than whole blocks are syscall.EXDEV, so that the kernel copies the data instead; so
+// are overlapping ranges of one file (syscall.EINVAL). Parts of blocks at the edges are copied as data.
+func (f *File) CopyFrom(src *File, srcOff, dstOff, n int64) (int64, error) {
+	if srcOff < 0 || dstOff < 0 || n < 0 {
+		return 0, syscall.EINVAL
+	}
+	if dstOff > MaxSize-n {
+		return 0, syscall.EFBIG
+	}
+	bs := int64(f.geo.BlockSize)
+	if srcOff%bs != dstOff%bs {
+		return 0, syscall.EXDEV
+	}
+	unlock := lockPair(src, f)
+	defer unlock()
+	if err := src.flushShaped(); err != nil {
+		return 0, err
+	}
+	if err := f.flushShaped(); err != nil {
+		return 0, err
+	}
+	n = min(n, src.stored.Load()-srcOff)
+	if n <= 0 {
+		return 0, nil
+	}
+	if src == f && srcOff < dstOff+n && dstOff < srcOff+n {
+		return 0, syscall.EINVAL
+	}
+	if err := f.copyRange(src, srcOff, dstOff, n); err != nil {
+		return 0, err
+	}
+	f.noteChange()
+	return n, f.flushShaped()
+}
+
+// lockPair locks two files exclusively, in the order of their ids.
+func lockPair(a, b *File) (unlock func()) {
+	if a == b {
+		a.shape.Lock()
+		return a.shape.Unlock
+	}
+	if a.id > b.id {
+		a, b = b, a
+	}
+	a.shape.Lock()
+	b.shape.Lock()
+	return func() {
+		b.shape.Unlock()
+		a.shape.Unlock()
+	}
+}
+
+// copyRange copies an edge, the whole blocks, and the other edge. Both files are locked and have nothing pending.
+func (f *File) copyRange(src *File, srcOff, dstOff, n int64) error {
+	bs := int64(f.geo.BlockSize)
+	f.clearTail(dstOff + n)
+	if err := f.flushShaped(); err != nil {
+		return err
+	}
+	if head := (bs - srcOff%bs) % bs; head > 0 {
+		head = min(head, n)
+		if err := f.copyEdge(src, srcOff, dstOff, head); err != nil {
+			return err
+		}
+		srcOff, dstOff, n = srcOff+head, dstOff+head, n-head
+	}
+	whole := n / bs
+	// The last block of src may be taken as it is if nothing of dst lies behind it.
+	end := dstOff + n
+	if n%bs != 0 && srcOff+n == src.stored.Load() && end >= f.stored.Load() {
+		whole++
+		f.tailKnown.Store(false)
+	}
+	if whole > 0 {
+		if err := f.copyEntries(src, uint64(srcOff/bs), uint64(dstOff/bs), uint64(whole), end); err != nil {
+			return err
+		}
+		srcOff, dstOff, n = srcOff+whole*bs, dstOff+whole*bs, n-whole*bs
+	}
+	if n > 0 {
+		return f.copyEdge(src, srcOff, dstOff, n)
+	}
+	return nil
+}
+
+// copyEdge copies a part of one block as data.
+func (f *File) copyEdge(src *File, srcOff, dstOff, n int64) error {
+	s := f.m.readState()
+	p := make([]byte, n)
+	_, err := src.readClipped(s, p, srcOff)
+	f.m.putReadState(s)
+	if err != nil {
+		return err
+	}
+	if err := f.writeShaped(p, dstOff); err != nil {
+		return err
+	}
+	return f.flushShaped()
+}
+
+// copyEntries copies count entries; end is the size that the file has afterwards if it grew. Null entries behind the old end
+// stay holes of the underlying file.
+func (f *File) copyEntries(src *File, from, to, count uint64, end int64) error {
+	bs := int64(f.geo.BlockSize)
+	if end = min(end, int64(to+count)*bs); end > f.stored.Load() {
+		if err := f.resize(end); err != nil {
+			return err
+		}
+	}
+	t := f.m.vol.Enter()
+	defer f.m.vol.Leave(t)
+	entries := make([]format.Entry, min(cloneBatch, count))
+	for count > 0 {
+		n, err := src.recipe.ReadEntries(from, entries[:min(uint64(len(entries)), count)])
+		if err != nil {
+			return src.wrap("clone", int64(from)*bs, err)
+		}
+		if n == 0 {
+			return src.wrap("clone", int64(from)*bs, &format.CorruptError{File: src.disk.Name(), What: "number of entries"})
+		}
+		f.m.vol.Mark(entries[:n])
+		if err := f.writeRuns(to, entries[:n]); err != nil {
+			return f.wrap("clone", int64(to)*bs, err)
+		}
+		from, to, count = from+uint64(n), to+uint64(n), count-uint64(n)
+	}
+	f.mu.Lock()
+	f.unsynced = true
+	f.mu.Unlock()
+	return nil
+}
+
+// writeRuns writes entries, long runs of null entries as holes.
+func (f *File) writeRuns(to uint64, entries []format.Entry) error {
+	for i := 0; i < len(entries); {
+		null := entries[i].Addr == format.AddressZero
+		j := i + 1
+		for j < len(entries) && (entries[j].Addr == format.AddressZero) == null {
+			j++
+		}
+		var err error
+		if null {
+			err = f.clearEntries(to+uint64(i), to+uint64(j))
+		} else {
+			err = f.recipe.WriteEntries(to+uint64(i), entries[i:j])
+		}
+		if err != nil {
+			return err
+		}
+		i = j
+	}
+	return nil
+}

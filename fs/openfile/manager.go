@@ -1,0 +1,189 @@
+package openfile
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tresor/index"
+	"tresor/index/disk"
+	"tresor/index/format"
+	"tresor/index/recipe"
+)
+
+// ID is the node id of a file: the inode number of the underlying file.
+type ID uint64
+
+const (
+	// chunkBytes is the most data that one chunk takes (more only if one block is larger).
+	chunkBytes = 1 << 20
+	// chunksPerWorker bounds the data between reply and storage. Four to eight buffers per worker overlap copying and hashing;
+	// more only makes errors later.
+	chunksPerWorker = 6
+	// restBytes bounds the block buffers of one file.
+	restBytes = 8 << 20
+)
+
+// Config of a Manager.
+type Config struct {
+	Volume *index.Volume
+	// Workers is the number of goroutines that hash and store; 0 makes every write do it itself.
+	Workers int
+	// Log takes one sentence about an error that no caller may be there to see; nil drops it.
+	Log func(msg string)
+}
+
+// Manager owns the open files and the workers.
+type Manager struct {
+	vol *index.Volume
+	geo *format.Geometry
+	log func(string)
+
+	queue   chan *chunk
+	slots   chan struct{} // one for each chunk between submission and commit
+	workers sync.WaitGroup
+	inline  bool
+
+	chunks  sync.Pool
+	readers sync.Pool
+	blocks  sync.Pool // of *[]byte, BlockSize each, for block buffers
+
+	// pending counts the blocks that were accepted and may still need a free block.
+	pending atomic.Int64
+
+	// mu guards files and the reference counts in them. No I/O under it but the opening of an underlying file, which
+	// must happen once.
+	mu    sync.Mutex
+	files map[ID]*File
+}
+
+// NewManager starts the workers. Close stops them.
+func NewManager(c Config) *Manager {
+	m := &Manager{vol: c.Volume, geo: c.Volume.Geometry(), log: c.Log, files: make(map[ID]*File), inline: c.Workers <= 0}
+	if m.log == nil {
+		m.log = func(string) {}
+	}
+	n := max(c.Workers, 1) * chunksPerWorker
+	m.slots = make(chan struct{}, n)
+	m.queue = make(chan *chunk, n)
+	size := max(chunkBytes, m.geo.BlockSize)
+	m.chunks.New = func() any {
+		return &chunk{buf: make([]byte, size), entries: make([]format.Entry, size/m.geo.BlockSize)}
+	}
+	m.readers.New = func() any { return &readState{r: m.vol.NewReader()} }
+	m.blocks.New = func() any { b := make([]byte, m.geo.BlockSize); return &b }
+	if !m.inline {
+		for range c.Workers {
+			m.workers.Go(m.work)
+		}
+	}
+	return m
+}
+
+// Close flushes and closes what is still open and stops the workers. Nothing may be called afterwards.
+func (m *Manager) Close() error {
+	var errs []error
+	for _, f := range m.open() {
+		errs = append(errs, f.flush(), f.disk.Close())
+		f.unref()
+	}
+	close(m.queue)
+	m.workers.Wait()
+	return errors.Join(errs...)
+}
+
+// Open returns the open file of an inode with one more reference. The function is called only when the inode is not open
+// yet; it opens the underlying file for reading and writing (for reading on a read-only volume).
+func (m *Manager) Open(id ID, open func() (disk.File, error)) (*File, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if f := m.files[id]; f != nil {
+		f.refs++
+		return f, nil
+	}
+	d, err := open()
+	if err != nil {
+		return nil, err
+	}
+	f, err := newFile(m, id, d)
+	if err != nil {
+		d.Close()
+		return nil, err
+	}
+	m.files[id] = f
+	return f, nil
+}
+
+// Find returns the open file of an inode with one more reference, nil if it is not open.
+func (m *Manager) Find(id ID) *File {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.files[id]
+	if f != nil {
+		f.refs++
+	}
+	return f
+}
+
+// open returns all open files with one more reference each.
+func (m *Manager) open() []*File {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := make([]*File, 0, len(m.files))
+	for _, f := range m.files {
+		f.refs++
+		list = append(list, f)
+	}
+	return list
+}
+
+// Each calls fn for every open file until it returns an error.
+func (m *Manager) Each(fn func(f *File) error) error {
+	var first error
+	for _, f := range m.open() {
+		if first == nil {
+			first = fn(f)
+		}
+		if err := f.Close(); first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// FlushAll brings everything that was accepted into the underlying files. Errors stay with their files as well.
+func (m *Manager) FlushAll() error {
+	var errs []error
+	for _, f := range m.open() {
+		errs = append(errs, f.flush(), f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// FlushOlder flushes the files whose block buffers were last written to more than age ago.
+func (m *Manager) FlushOlder(age time.Duration) {
+	for _, f := range m.open() {
+		if f.restsOlder(age) {
+			if err := f.flush(); err != nil {
+				m.log(err.Error())
+			}
+		}
+		if err := f.Close(); err != nil {
+			m.log(err.Error())
+		}
+	}
+}
+
+// Recipe gives access to the stored form, for the walk of a reclaim over files that are open but have no name any more.
+func (f *File) Recipe() *recipe.File { return f.recipe }
+
+// tight tells whether n more blocks might not find room in the volume or on the disk below once everything that was accepted
+// is stored.
+func (m *Manager) tight(n int) bool {
+	return !m.vol.HasRoom(uint64(m.pending.Load()) + uint64(n))
+}
+
+func (m *Manager) getBlock() []byte { return *m.blocks.Get().(*[]byte) }
+
+func (m *Manager) putBlock(b []byte) { m.blocks.Put(&b) }

@@ -1,0 +1,126 @@
+package openfile
+
+import (
+	"math"
+	"syscall"
+
+	"tresor/index/format"
+)
+
+// MaxSize is the largest logical size of a file: what still fits a signed 64-bit offset with whole blocks.
+const MaxSize = math.MaxInt64 - format.MaxBlockSize
+
+// writeAt accepts p at off. See Handle.WriteAt.
+func (f *File) writeAt(p []byte, off int64) error {
+	if len(p) == 0 {
+		return nil
+	}
+	if off < 0 || off > MaxSize-int64(len(p)) {
+		return syscall.EFBIG
+	}
+	f.shape.RLock()
+	defer f.shape.RUnlock()
+	return f.writeShaped(p, off)
+}
+
+// writeShaped is writeAt for a caller who holds shape.
+func (f *File) writeShaped(p []byte, off int64) error {
+	bs := int64(f.geo.BlockSize)
+	f.clearTail(off + int64(len(p)))
+	wait := f.m.tight(len(p)/int(bs) + 2)
+	for len(p) > 0 {
+		in := off % bs
+		var n int
+		var err error
+		if in != 0 || int64(len(p)) < bs {
+			n = min(len(p), int(bs-in))
+			err = f.writeRest(uint64(off/bs), int(in), p[:n])
+		} else {
+			n = min(len(p), max(chunkBytes, int(bs))) / int(bs) * int(bs)
+			err = f.writeWhole(uint64(off/bs), p[:n], wait)
+		}
+		if err != nil {
+			return err
+		}
+		p, off = p[n:], off+int64(n)
+	}
+	if wait {
+		return f.flushShaped()
+	}
+	if f.crowded() {
+		return f.submitRests()
+	}
+	return nil
+}
+
+// writeWhole submits whole blocks as one chunk and, if wait is set, returns its outcome.
+func (f *File) writeWhole(first uint64, p []byte, wait bool) error {
+	c := f.m.getChunk(f)
+	c.first, c.n = first, len(p)/f.geo.BlockSize
+	c.end = int64(first)*int64(f.geo.BlockSize) + int64(len(p))
+	copy(c.buf, p)
+	var outcome chan error
+	if wait {
+		outcome = make(chan error, 1)
+		c.waiter = outcome
+	}
+	c.ticket = f.m.vol.Enter()
+	f.m.pending.Add(int64(c.n))
+	f.mu.Lock()
+	if len(f.rests) > 0 {
+		for b := first; b < first+uint64(c.n); b++ {
+			f.dropRestLocked(b)
+		}
+	}
+	f.seq++
+	c.seq = f.seq
+	f.queue = append(f.queue, c)
+	f.touchLocked(c.end)
+	f.mu.Unlock()
+	f.dispatch(c)
+	if outcome == nil {
+		return nil
+	}
+	return <-outcome
+}
+
+// clearTail makes sure that what lies past the end of the file in its last block is zeros before the file grows to end and makes it part of
+// the file. Old volumes have anything there; what we store ends in zeros, so one look per open file is enough. A block that cannot be
+// read is left: it is an error for every reader, tail included.
+func (f *File) clearTail(end int64) {
+	bs := int64(f.geo.BlockSize)
+	if f.tailKnown.Load() || end <= f.stored.Load() {
+		return
+	}
+	f.tail.Lock()
+	defer f.tail.Unlock()
+	if f.tailKnown.Load() {
+		return
+	}
+	if size := f.stored.Load(); size%bs != 0 && f.tailDirty(size) {
+		// An empty write makes a block buffer of the block; completing it clears what is past the stored size.
+		r := f.getRest(uint64(size/bs), size)
+		if f.complete(r) == nil {
+			f.submitRest(r)
+		}
+		r.mu.Unlock()
+	}
+	f.tailKnown.Store(true)
+}
+
+// tailDirty tells whether the stored block that holds the end of the file has other than zeros behind it.
+func (f *File) tailDirty(size int64) bool {
+	bs := int64(f.geo.BlockSize)
+	s := f.m.readState()
+	defer f.m.putReadState(s)
+	block := s.block(f.geo.BlockSize)
+	if err := f.readRaw(s, block, size/bs*bs); err != nil {
+		return false
+	}
+	for _, b := range block[size%bs:] {
+		if b != 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,123 @@
+package index
+
+import (
+	"errors"
+	"sync"
+
+	"tresor/index/bitmap"
+	"tresor/index/format"
+)
+
+var (
+	errIndexFull  = errors.New("the index has no empty slot left behind the run of entries")
+	errBlocksFull = errors.New("no free block left in the volume: delete files and reclaim, or enlarge it")
+)
+
+// allocator hands out blocks: the next free run after the last one, wrapping around (format page, section 4).
+type allocator struct {
+	// mu guards everything below. No I/O under it; it is the innermost lock of the engine.
+	mu sync.Mutex
+	// used is the bitmap of the index file (in memory).
+	used *bitmap.Bitmap
+	// writing has the blocks that are handed out and not stored yet: used, but no snapshot may say so.
+	writing *bitmap.Bitmap
+	cursor  uint64
+	// fresh counts the blocks stored since the last checkpoint.
+	fresh uint64
+}
+
+func (a *allocator) init(used *bitmap.Bitmap) {
+	a.used = used
+	a.used.Set(uint64(format.AddressZero))
+	a.used.Set(uint64(format.AddressLost))
+	a.writing = bitmap.New(used.Len())
+	a.cursor = uint64(format.FirstDataAddress)
+}
+
+// take reserves a run of up to want consecutive blocks.
+func (a *allocator) take(want int) (format.Address, int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	start, n := a.used.ClearRun(a.cursor, uint64(want))
+	if n == 0 {
+		if start, n = a.used.ClearRun(uint64(format.FirstDataAddress), uint64(want)); n == 0 {
+			return 0, 0, format.Mark(format.ErrNoSpace, errBlocksFull)
+		}
+	}
+	for i := start; i < start+n; i++ {
+		a.used.Set(i)
+		a.writing.Set(i)
+	}
+	a.cursor = start + n
+	return format.Address(start), int(n), nil
+}
+
+// stored tells that n blocks from start are in the block file.
+func (a *allocator) stored(start format.Address, n int) (fresh uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := uint64(start); i < uint64(start)+uint64(n); i++ {
+		a.writing.Clear(i)
+	}
+	a.fresh += uint64(n)
+	return a.fresh
+}
+
+// giveBack frees blocks that nothing refers to and nothing ever did.
+func (a *allocator) giveBack(start format.Address, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := uint64(start); i < uint64(start)+uint64(n); i++ {
+		a.writing.Clear(i)
+		a.used.Clear(i)
+	}
+}
+
+// picture returns the bitmap as a checkpoint may write it: without blocks in flight and without those in free (may
+// be nil), and how many blocks were stored since the last one.
+func (a *allocator) picture(free *bitmap.Bitmap) (b *bitmap.Bitmap, fresh uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b = a.used.Clone()
+	b.AndNot(a.writing)
+	if free != nil {
+		b.AndNot(free)
+	}
+	return b, a.fresh
+}
+
+// settled takes the blocks that a finished checkpoint covered off the count.
+func (a *allocator) settled(fresh uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fresh -= fresh
+}
+
+// release makes reclaimed blocks available; first moves the cursor back to the beginning (reuse_asap).
+func (a *allocator) release(free *bitmap.Bitmap, first bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used.AndNot(free)
+	if first {
+		a.cursor = uint64(format.FirstDataAddress)
+	}
+}
+
+func (a *allocator) isUsed(addr format.Address) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.used.Get(uint64(addr))
+}
+
+func (a *allocator) counts() (used, free uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	used = a.used.Count()
+	return used, a.used.Len() - used
+}
+
+func (a *allocator) freshCount() (writing, fresh uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.writing.Count(), a.fresh
+}

@@ -1,0 +1,148 @@
+package index
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"tresor/index/bitmap"
+	"tresor/index/format"
+	"tresor/index/indexfile"
+)
+
+// Sync makes every block that Put has returned durable. Callers at the same time share one flush of the device. It does not
+// sync the index: recovery finds again what the index has not seen.
+func (v *Volume) Sync() error {
+	if err := v.Failed(); err != nil {
+		return err
+	}
+	return v.data.do(func() error {
+		v.stats.syncs.Add(1)
+		if err := v.blocks.Sync(); err != nil {
+			return v.fail(fmt.Errorf("sync block file: %w", err))
+		}
+		return nil
+	})
+}
+
+// CheckpointDue delivers a value when enough was written for a checkpoint.
+func (v *Volume) CheckpointDue() <-chan struct{} { return v.due }
+
+// Checkpoint writes the index as it is now and renews the snapshot, after syncing the blocks. Writers go on meanwhile.
+func (v *Volume) Checkpoint() error {
+	v.ckpt.Lock()
+	defer v.ckpt.Unlock()
+	return v.checkpointLocked(nil)
+}
+
+// checkpointAll is Checkpoint after everything in the underlying tree was synced; free has blocks to leave out.
+func (v *Volume) checkpointAll(free *bitmap.Bitmap) error {
+	v.ckpt.Lock()
+	defer v.ckpt.Unlock()
+	if err := v.parent.FS.SyncFS(v.parent.Root); err != nil {
+		return v.fail(fmt.Errorf("sync the underlying files: %w", err))
+	}
+	return v.checkpointLocked(free)
+}
+
+// checkpointLocked does the work; ckpt is held. The order is the format page's MUST (section 7.5):
+//
+//  1. picture the bitmap (blocks in flight are left out),
+//  2. write the new snapshot under a temporary name and sync it,
+//  3. sync the block file: now every block of the picture is on the disk,
+//  4. write the changed pages of bitmap and table, sync the index,
+//  5. rename the snapshot into place and sync the directory.
+//
+// A crash before 5 leaves the old snapshot: what is newer is hashed again by the repair. Entries that 4 wrote for blocks younger
+// than 3 are not in the snapshot, so the repair hashes them too.
+func (v *Volume) checkpointLocked(free *bitmap.Bitmap) error {
+	if err := v.Failed(); err != nil {
+		return err
+	}
+	picture, fresh := v.alloc.picture(free)
+	barrier := func() error {
+		if err := v.Sync(); err != nil {
+			return err
+		}
+		return v.flushIndex(picture)
+	}
+	if err := indexfile.WriteSnapshot(v.parent.FS, v.parent.Dir, picture, barrier); err != nil {
+		if v.Failed() != nil {
+			return err
+		}
+		return fmt.Errorf("checkpoint of volume %s: %w", v.parent.Dir, err)
+	}
+	v.alloc.settled(fresh)
+	v.stats.checkpoints.Add(1)
+	return nil
+}
+
+func (v *Volume) flushIndex(picture *bitmap.Bitmap) error {
+	if err := v.idx.FlushBitmap(picture); err != nil {
+		return err
+	}
+	err := v.idx.FlushTable(func(first, last format.Slot, do func()) {
+		unlock := v.slots.rlockRange(first, last)
+		defer unlock()
+		do()
+	})
+	if err != nil {
+		return err
+	}
+	if err := v.idx.Sync(); err != nil {
+		return v.fail(fmt.Errorf("sync index: %w", err))
+	}
+	return nil
+}
+
+// Quiesce brings the volume to rest: flush writes out what the caller still holds, then everything is synced and the clean flag
+// set. It does nothing (false) while the volume is at rest already or something changed within the last idle.
+func (v *Volume) Quiesce(idle time.Duration, flush func() error) (done bool, err error) {
+	if v.opts.ReadOnly || v.life.quiet.Load() || v.Failed() != nil ||
+		time.Since(time.Unix(0, v.life.last.Load())) < idle {
+		return false, nil
+	}
+	seq := v.life.seq.Load()
+	if err := flush(); err != nil {
+		return false, err
+	}
+	if err := v.checkpointAll(nil); err != nil {
+		return false, err
+	}
+	return v.life.settle(v.parent, seq)
+}
+
+// groupSync lets callers share a sync: each waits for one that started after its call, and nobody starts one while
+// another runs.
+type groupSync struct {
+	// mu guards the fields; it is not held during the sync itself.
+	mu            sync.Mutex
+	cond          sync.Cond
+	running       bool
+	started, done uint64
+	err           error // of the last one that ended
+}
+
+func (g *groupSync) init() { g.cond.L = &g.mu }
+
+func (g *groupSync) do(sync func() error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	want := g.started + 1
+	for g.done < want {
+		if g.running {
+			g.cond.Wait()
+			continue
+		}
+		g.running = true
+		g.started++
+		n := g.started
+		g.mu.Unlock()
+		err := sync()
+		g.mu.Lock()
+		g.running, g.done, g.err = false, n, err
+		g.cond.Broadcast()
+	}
+	// A failed sync makes the volume fail for good, so a later one cannot have overwritten the error by success.
+	return g.err
+}

@@ -1,0 +1,123 @@
+package fsck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tresor/index/bitmap"
+	"tresor/index/disk"
+	"tresor/index/format"
+	"tresor/index/indexfile"
+)
+
+// publish writes the index: the bitmap of the blocks in use, and the table without entries of others. Where files were not seen,
+// what was allocated stays so, with its entries as far as they can be relied on.
+func (r *repairer) publish(context.Context) error {
+	r.inUse.Set(uint64(format.AddressZero))
+	r.inUse.Set(uint64(format.AddressLost))
+	used := r.inUse.Bitmap()
+	r.res.Used = used.Count()
+	if r.incomplete.Load() {
+		r.v.logf("some files could not be read: nothing is freed")
+		used.Or(r.allocated)
+		used.Or(r.inFiles.Bitmap())
+	}
+	r.drop(func(a format.Address) bool {
+		i := uint64(a)
+		// A suspect that is in the table again was hashed.
+		return r.inUse.Get(i) || r.incomplete.Load() && used.Get(i) && (r.suspect.Get(i) || r.trusted(i))
+	})
+	b := r.idx.Bitmap()
+	b.And(used)
+	b.Or(used)
+	return r.idx.Seal()
+}
+
+// finish writes the report, renews the snapshot and takes the mark away.
+func (r *repairer) finish(context.Context) error {
+	v := r.v
+	if err := v.writeReports(r.res.Reports); err != nil {
+		return err
+	}
+	if err := r.snapshot(); err != nil {
+		return err
+	}
+	if r.o.KeepDirty {
+		return indexfile.WriteMark(v.FS, v.Dir, indexfile.MarkSession)
+	}
+	return v.removeFile(format.DirtyName)
+}
+
+// snapshot renews the snapshot, unless the one in place says the same and can be trusted.
+func (r *repairer) snapshot() error {
+	v, b := r.v, r.idx.Bitmap()
+	have, err := indexfile.LoadSnapshot(v.FS, v.path(format.SnapshotName), v.Geometry.BlockCount)
+	if err != nil {
+		return err
+	}
+	proven, err := indexfile.Proven(v.FS, v.Dir)
+	if err != nil {
+		return err
+	}
+	barrier := func() error { return errors.Join(r.blocks.Sync(), r.idx.Sync()) }
+	if proven && sameBits(have, b) {
+		return barrier()
+	}
+	return indexfile.WriteSnapshot(v.FS, v.Dir, b, barrier)
+}
+
+func sameBits(a, b *bitmap.Bitmap) bool { return a != nil && a.Equal(b) }
+
+// mark makes sure that the volume counts as in need of a repair until this one is finished, whatever happens. It comes before the
+// first change. A volume that was closed cleanly gets a mark that says so: going on later then needs no more hashing.
+func (v *Volume) mark() error {
+	dirty, err := v.has(format.DirtyName)
+	if err != nil {
+		return err
+	}
+	quiet, err := v.has(format.CleanName)
+	if err != nil {
+		return err
+	}
+	if !dirty || quiet {
+		if err := indexfile.WriteMark(v.FS, v.Dir, indexfile.MarkRepair); err != nil {
+			return err
+		}
+	}
+	if !quiet {
+		return nil
+	}
+	return v.removeFile(format.CleanName)
+}
+
+// removeFile removes one of the volume's own files, durably; it may be missing.
+func (v *Volume) removeFile(name string) error {
+	if err := v.FS.Remove(v.path(name)); err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		return err
+	}
+	if err := v.FS.SyncDir(v.Dir); err != nil {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	return nil
+}
+
+// setModTime sets the time of modification. A disk that is not the operating system's may offer Chtimes for it; one that does
+// not keeps no times worth keeping.
+func setModTime(fs disk.FS, name string, t time.Time) error {
+	if c, ok := fs.(interface {
+		Chtimes(name string, atime, mtime time.Time) error
+	}); ok {
+		return c.Chtimes(name, time.Time{}, t)
+	}
+	if fs != disk.OS() {
+		return nil
+	}
+	return unix.UtimesNanoAt(unix.AT_FDCWD, name, []unix.Timespec{
+		{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(t.UnixNano()),
+	}, unix.AT_SYMLINK_NOFOLLOW)
+}

@@ -1,0 +1,127 @@
+package fsck
+
+import (
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"tresor/index/bitmap"
+	"tresor/index/blockfile"
+	"tresor/index/disk"
+	"tresor/index/format"
+	"tresor/index/indexfile"
+)
+
+// Volume says where a volume lies and what is known of how it was left. The caller owns the volume (it is locked, and mounted
+// nowhere) for a repair; a check may look at one that is in use, and then finds what changes under its eyes as damage.
+type Volume struct {
+	FS         disk.FS
+	Dir        string // the parent directory
+	Root       string // the tree of underlying files
+	Config     *format.Config
+	Geometry   *format.Geometry
+	IndexPath  string
+	BlocksPath string
+
+	// Unclean tells that the volume was not closed cleanly, or that the index is not known to be the last one.
+	Unclean bool
+	// Snapshot is the used-block bitmap of the last snapshot, nil where there is none. It matters after an unclean stop.
+	Snapshot *bitmap.Bitmap
+	// Trusted tells that every block in Snapshot was on disk when it was taken and has not been given other content since.
+	// Only a snapshot of our own, in a session of our own, is that (see indexfile.Proven).
+	Trusted bool
+
+	// Log takes a line about what is done. Progress takes the state of a stage: done of total files or blocks, total 0 if it
+	// is not known. Calls of each do not overlap. Both may be nil.
+	Log      func(line string)
+	Progress func(stage string, done, total uint64)
+
+	// logging keeps the calls of Log apart. Nothing is taken under it.
+	logging sync.Mutex
+}
+
+// LoadState fills Unclean, Snapshot and Trusted from the files in the parent directory. Unclean is only ever set: an index from
+// elsewhere is unclean for reasons of the caller.
+func (v *Volume) LoadState() error {
+	dirty, err := v.has(format.DirtyName)
+	if err != nil {
+		return err
+	}
+	quiet, err := v.has(format.CleanName)
+	if err != nil {
+		return err
+	}
+	mark := indexfile.MarkForeign
+	if dirty {
+		if mark, err = indexfile.ReadMark(v.FS, v.Dir); err != nil {
+			return err
+		}
+	}
+	// A repair that was interrupted on a clean volume leaves it as clean as it was: nothing was allocated.
+	v.Unclean = v.Unclean || dirty && !quiet && mark != indexfile.MarkRepair
+	if v.Snapshot, err = indexfile.LoadSnapshot(v.FS, v.path(format.SnapshotName), v.Geometry.BlockCount); err != nil {
+		return err
+	}
+	proven, err := indexfile.Proven(v.FS, v.Dir)
+	v.Trusted = proven && v.Snapshot != nil && (!dirty || mark == indexfile.MarkSession)
+	return err
+}
+
+func (v *Volume) path(name string) string { return filepath.Join(v.Dir, name) }
+
+func (v *Volume) has(name string) (bool, error) {
+	_, err := v.FS.Lstat(v.path(name))
+	if errors.Is(err, iofs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (v *Volume) logf(text string, args ...any) {
+	if v.Log == nil {
+		return
+	}
+	v.logging.Lock()
+	defer v.logging.Unlock()
+	v.Log(fmt.Sprintf(text, args...))
+}
+
+// workers is how many goroutines read and hash: one for each processor.
+func workers() int { return runtime.GOMAXPROCS(0) }
+
+// meter counts what a stage has done and reports it, one call at a time.
+type meter struct {
+	report func(stage string, done, total uint64)
+	stage  string
+	total  uint64
+
+	// mu guards done and is held during report. Nothing else is taken under it.
+	mu   sync.Mutex
+	done uint64
+}
+
+func (v *Volume) meter(stage string, total uint64) *meter {
+	return &meter{report: v.Progress, stage: stage, total: total}
+}
+
+func (m *meter) add(n uint64) {
+	if m.report == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done += n
+	m.report(m.stage, m.done, m.total)
+}
+
+// openBlocks opens the block file. Nothing is repaired without one: a disk that is not there must not cost a file.
+func (v *Volume) openBlocks(readOnly bool) (*blockfile.File, error) {
+	b, err := blockfile.Open(v.FS, v.BlocksPath, v.Geometry, readOnly)
+	if err != nil {
+		return nil, fmt.Errorf("volume %s: %w", v.Dir, err)
+	}
+	return b, nil
+}

@@ -1,0 +1,237 @@
+package index
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	iofs "io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"tresor/index/bitmap"
+	"tresor/index/disk"
+	"tresor/index/format"
+	"tresor/index/indexfile"
+)
+
+// Mode says what the holder of a Parent may do.
+type Mode int
+
+const (
+	// Read takes no lock: the volume may be mounted by somebody else and may change underneath.
+	Read Mode = iota
+	// Write owns the volume: the parent directory is locked against every other writer until Close.
+	Write
+)
+
+// Location names a volume and, where they are not what its configuration says, its index and block file.
+type Location struct {
+	// FS is the disk to work on; nil means the operating system's.
+	FS disk.FS
+	// Parent is any path inside the volume; it is walked up to the directory that holds ddfs.cfg.
+	Parent string
+	// Index and Blocks replace the configured paths when not empty.
+	Index, Blocks string
+}
+
+// Parent is a volume's parent directory with its configuration read: the handle that every tool starts from.
+// It is immutable after Acquire and may be shared between goroutines.
+type Parent struct {
+	FS       disk.FS
+	Dir      string
+	Config   *format.Config
+	Geometry *format.Geometry
+	// IndexPath and BlocksPath are where the index and the block file are opened.
+	IndexPath, BlocksPath string
+	// Root is the underlying directory tree that holds the users' files.
+	Root string
+	// ForeignIndex tells that IndexPath is not the configured index: it may be older than the block file and is
+	// to be treated as unclean.
+	ForeignIndex bool
+
+	mode Mode
+	lock io.Closer
+}
+
+// Acquire resolves a location, reads its configuration and, for Write, becomes its only owner. A volume that is mounted
+// or owned by another process is refused with an error of class format.ErrBusy; a directory without a
+// configuration with an error that matches fs.ErrNotExist.
+func Acquire(l Location, mode Mode) (*Parent, error) {
+	p := &Parent{FS: l.FS, mode: mode}
+	if p.FS == nil {
+		p.FS = disk.OS()
+	}
+	dir, err := findParent(p.FS, l.Parent)
+	if err != nil {
+		return nil, err
+	}
+	p.Dir = dir
+	p.Root = filepath.Join(dir, format.RootName)
+	if mode == Write {
+		if mnt, ok := MountOf(dir); ok {
+			return nil, format.Mark(format.ErrBusy, fmt.Errorf("open volume %s: it is mounted on %s", dir, mnt))
+		}
+		if p.lock, err = p.FS.Lock(dir); err != nil {
+			return nil, format.Mark(format.ErrBusy, fmt.Errorf("open volume %s: another process owns it: %w", dir, err))
+		}
+	}
+	if err := p.readConfig(l); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Close gives the ownership back.
+func (p *Parent) Close() error {
+	if p.lock == nil {
+		return nil
+	}
+	err := p.lock.Close()
+	p.lock = nil
+	return err
+}
+
+// Path is the path of one of the volume's own files.
+func (p *Parent) Path(name string) string { return filepath.Join(p.Dir, name) }
+
+// Has tells whether one of the volume's own files exists.
+func (p *Parent) Has(name string) (bool, error) {
+	_, err := p.FS.Lstat(p.Path(name))
+	if errors.Is(err, iofs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Dirty tells whether the volume was not cleanly closed: it was mounted and not quiescent. An index that is not the
+// configured one always counts as unclean.
+func (p *Parent) Dirty() (bool, error) {
+	mounted, err := p.Has(format.DirtyName)
+	if err != nil {
+		return false, err
+	}
+	quiet, err := p.Has(format.CleanName)
+	if err != nil {
+		return false, err
+	}
+	return p.ForeignIndex || mounted && !quiet, nil
+}
+
+// LoadSnapshot reads the used-block snapshot; nil without an error when there is none or it is too short to be one.
+func (p *Parent) LoadSnapshot() (*bitmap.Bitmap, error) {
+	return indexfile.LoadSnapshot(p.FS, p.Path(format.SnapshotName), p.Geometry.BlockCount)
+}
+
+func (p *Parent) readConfig(l Location) error {
+	name := p.Path(format.ConfigName)
+	data, err := readSmall(p.FS, name)
+	if err != nil {
+		return fmt.Errorf("open volume %s: %w", p.Dir, err)
+	}
+	if p.Config, err = format.ParseConfig(name, data); err != nil {
+		return err
+	}
+	if p.Geometry, err = p.Config.Geometry(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	p.IndexPath = p.resolve(p.Config.IndexFilename)
+	p.BlocksPath = p.resolve(p.Config.BlockFilename)
+	if l.Index != "" {
+		p.ForeignIndex = filepath.Clean(l.Index) != filepath.Clean(p.IndexPath)
+		p.IndexPath = l.Index
+	}
+	if l.Blocks != "" {
+		p.BlocksPath = l.Blocks
+	}
+	return nil
+}
+
+func (p *Parent) resolve(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(p.Dir, name)
+}
+
+// MissingIndexError is a volume whose index file is not where the configuration says. Copies are index copies that
+// were found beside the volume.
+type MissingIndexError struct {
+	Parent, Index string
+	Copies        []string
+}
+
+func (e *MissingIndexError) Error() string {
+	msg := fmt.Sprintf("open volume %s: its index %s does not exist; ", e.Parent, e.Index)
+	if len(e.Copies) > 0 {
+		return msg + fmt.Sprintf("a copy lies at %s: give it with -o index=%s, it is checked against the files before use", e.Copies[0], e.Copies[0])
+	}
+	return msg + "everything can be brought back from the block file and the files: fsckddumbfs -n " + e.Parent
+}
+
+// Is makes the error match fs.ErrNotExist.
+func (e *MissingIndexError) Is(target error) bool { return target == iofs.ErrNotExist }
+
+// IndexMissing returns a *MissingIndexError when the index file does not exist, nil when it does.
+func (p *Parent) IndexMissing() error {
+	_, err := p.FS.Lstat(p.IndexPath)
+	if !errors.Is(err, iofs.ErrNotExist) {
+		return err
+	}
+	missing := &MissingIndexError{Parent: p.Dir, Index: p.IndexPath}
+	if list, err := p.FS.ReadDir(p.Dir); err == nil {
+		for _, d := range list {
+			if strings.HasSuffix(d.Name(), ".idx") && d.Type().IsRegular() {
+				missing.Copies = append(missing.Copies, p.Path(d.Name()))
+			}
+		}
+	}
+	return missing
+}
+
+// findParent walks up from path to the directory that holds a configuration.
+func findParent(fs disk.FS, path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("open volume %s: %w", path, err)
+	}
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		abs = real
+	}
+	for dir := abs; ; dir = filepath.Dir(dir) {
+		_, err := fs.Lstat(filepath.Join(dir, format.ConfigName))
+		if err == nil {
+			return dir, nil
+		}
+		if !errors.Is(err, iofs.ErrNotExist) && !isNotDir(err) {
+			return "", fmt.Errorf("open volume %s: %w", path, err)
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("open volume %s: no %s there or in any directory above: %w", path, format.ConfigName, iofs.ErrNotExist)
+		}
+	}
+}
+
+// maxConfig bounds how much of a configuration is read: a real one has some 500 bytes.
+const maxConfig = 64 << 10
+
+func readSmall(fs disk.FS, name string) ([]byte, error) {
+	f, err := fs.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > maxConfig {
+		return nil, &format.CorruptError{File: name, What: "configuration size", Want: fmt.Sprintf("at most %d bytes", maxConfig), Have: fmt.Sprint(size)}
+	}
+	data := make([]byte, size)
+	if err := disk.ReadFull(f, data, 0); err != nil {
+		return nil, err
+	}
+	return data, nil
+}

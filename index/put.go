@@ -1,0 +1,172 @@
+package index
+
+import (
+	"fmt"
+
+	"tresor/index/blockhash"
+	"tresor/index/format"
+)
+
+// Writer stores blocks. It holds scratch memory, so each goroutine has its own; the Volume itself is shared.
+type Writer struct {
+	v     *Volume
+	fresh []fresh
+	waits []wait
+}
+
+// fresh is a block of the batch that is not in the index.
+type fresh struct {
+	i  int
+	fl *flight
+}
+
+// wait is a block that somebody else (or an earlier block of the same batch) is storing.
+type wait struct {
+	i  int
+	fl *flight
+}
+
+// NewWriter returns a writer.
+func (v *Volume) NewWriter() *Writer { return &Writer{v: v} }
+
+// Put stores len(blocks)/BlockSize whole blocks and sets one entry for each. Known blocks are linked, zero blocks become the null
+// entry. The caller is between Enter and Leave and stays there until the entries stand in a stored file. After an error
+// no entry is valid; what was stored by then is referred to by nothing and goes with the next reclaim. A full volume or disk is an error of
+// class format.ErrNoSpace.
+//
+// The blocks are in the block file when Put returns; Sync makes them durable.
+func (w *Writer) Put(blocks []byte, out []format.Entry) error {
+	v := w.v
+	if err := v.Failed(); err != nil {
+		return err
+	}
+	bs := v.geo.BlockSize
+	n := len(blocks) / bs
+	w.fresh, w.waits = w.fresh[:0], w.waits[:0]
+	for i := range n {
+		block := blocks[i*bs : (i+1)*bs]
+		out[i] = format.Entry{}
+		if blockhash.IsZero(block) {
+			v.stats.zero.Add(1)
+			continue
+		}
+		out[i].Hash = v.geo.Kind.Sum(block)
+		w.classify(i, &out[i])
+	}
+	v.stats.hashed.Add(uint64(n))
+	err := w.store(blocks, out)
+	return w.await(blocks, out, err)
+}
+
+// classify finds out whether a block is known, on its way, or to be stored by us.
+func (w *Writer) classify(i int, e *format.Entry) {
+	v := w.v
+	if a, ok := v.find(&e.Hash); ok {
+		e.Addr = a
+		v.stats.ghost.Add(1)
+		return
+	}
+	fl, mine := v.flying.claim(&e.Hash)
+	if !mine {
+		w.waits = append(w.waits, wait{i, fl})
+		return
+	}
+	// It may have landed between the look-up and the claim.
+	if a, ok := v.find(&e.Hash); ok {
+		v.flying.land(&e.Hash, fl, a, nil)
+		e.Addr = a
+		v.stats.ghost.Add(1)
+		return
+	}
+	w.fresh = append(w.fresh, fresh{i, fl})
+}
+
+// store writes the fresh blocks in runs as long as addresses and memory allow. Every claim is landed when it returns.
+func (w *Writer) store(blocks []byte, out []format.Entry) error {
+	todo := w.fresh
+	if len(todo) == 0 {
+		return nil
+	}
+	err := w.v.life.touch(w.v.parent)
+	for len(todo) > 0 && err == nil {
+		// neighbours in memory become neighbours on the disk
+		want := 1
+		for want < len(todo) && todo[want].i == todo[want-1].i+1 {
+			want++
+		}
+		var addr format.Address
+		var n int
+		if addr, n, err = w.v.alloc.take(want); err != nil {
+			break
+		}
+		var landed int
+		landed, err = w.storeRun(blocks, out, todo[:n], addr)
+		todo = todo[landed:]
+	}
+	for _, f := range todo {
+		w.v.flying.land(&out[f.i].Hash, f.fl, 0, err)
+	}
+	return err
+}
+
+// storeRun writes the blocks of run, which are neighbours in memory, to the addresses from addr, and publishes them. It returns
+// how many claims it landed; after an error the others are still open and their addresses free again.
+func (w *Writer) storeRun(blocks []byte, out []format.Entry, run []fresh, addr format.Address) (landed int, err error) {
+	v := w.v
+	bs := v.geo.BlockSize
+	for j := range run {
+		v.mark(addr + format.Address(j))
+		v.proved.Clear(uint64(addr) + uint64(j))
+	}
+	first := run[0].i
+	if err := v.blocks.Write(addr, blocks[first*bs:(first+len(run))*bs]); err != nil {
+		v.alloc.giveBack(addr, len(run))
+		return 0, err
+	}
+	v.stats.written.Add(uint64(len(run)))
+	if v.alloc.stored(addr, len(run))*uint64(bs) >= uint64(v.opts.Checkpoint) {
+		select {
+		case v.due <- struct{}{}:
+		default:
+		}
+	}
+	for j, f := range run {
+		e := &out[f.i]
+		e.Addr = addr + format.Address(j)
+		at, err := v.publish(e)
+		if err != nil {
+			v.alloc.giveBack(e.Addr, len(run)-j)
+			return j, fmt.Errorf("enter block %d into the index: %w", e.Addr, err)
+		}
+		if at != e.Addr {
+			v.alloc.giveBack(e.Addr, 1)
+			e.Addr = at
+		}
+		v.flying.land(&e.Hash, f.fl, at, nil)
+	}
+	return len(run), nil
+}
+
+// await takes over the addresses of blocks that others stored. A block whose storing failed elsewhere is tried by us: the
+// other's error may have been about something of theirs.
+func (w *Writer) await(blocks []byte, out []format.Entry, err error) error {
+	v, bs := w.v, w.v.geo.BlockSize
+	for _, wt := range w.waits {
+		<-wt.fl.done
+		if err != nil {
+			continue
+		}
+		if wt.fl.err == nil {
+			out[wt.i].Addr = wt.fl.addr
+			v.mark(wt.fl.addr)
+			v.stats.ghost.Add(1)
+			continue
+		}
+		one := Writer{v: v}
+		one.classify(0, &out[wt.i])
+		if err = one.store(blocks[wt.i*bs:(wt.i+1)*bs], out[wt.i:wt.i+1]); err == nil {
+			err = one.await(blocks[wt.i*bs:(wt.i+1)*bs], out[wt.i:wt.i+1], nil)
+		}
+	}
+	return err
+}

@@ -1,0 +1,22 @@
+package index
+
+// diskMargin is kept free on the disk below for what goes along with blocks: entries, snapshot, directory entries.
+const diskMargin = 1 << 20
+
+// HasRoom tells whether n more blocks would find room, in the volume and on the disk below. It is a cheap estimate for whoever has accepted
+// n blocks and not stored them: known blocks need none.
+func (v *Volume) HasRoom(n uint64) bool {
+	if _, free := v.alloc.counts(); free < n {
+		return false
+	}
+	disk := v.blocks.Disk()
+	if disk.IsDevice() {
+		return true
+	}
+	free, err := disk.Free()
+	if err != nil {
+		return true // the write itself will tell
+	}
+	need := n*uint64(v.geo.BlockSize) + diskMargin + 2*(v.geo.BlockCount/8)
+	return free >= need
+}

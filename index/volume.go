@@ -1,0 +1,354 @@
+package index
+
+import (
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tresor/index/bitmap"
+	"tresor/index/blockfile"
+	"tresor/index/format"
+	"tresor/index/indexfile"
+	"tresor/index/table"
+)
+
+// Verify says when a block that is read is proved against its hash.
+type Verify int
+
+const (
+	// VerifyFirst proves a block the first time it is read after the volume was opened.
+	VerifyFirst Verify = iota
+	// VerifyAlways proves every read.
+	VerifyAlways
+	// VerifyOff serves blocks unproved, as the original does.
+	VerifyOff
+)
+
+// DefaultCheckpoint is how many bytes of new blocks make a checkpoint due, and so how much a repair after a crash has
+// to hash again.
+const DefaultCheckpoint = 1 << 30
+
+// Options of an open volume. The zero value is usable.
+type Options struct {
+	ReadOnly  bool
+	LockIndex bool
+	Verify    Verify
+	// Checkpoint is the number of bytes of new blocks after which CheckpointDue fires; 0 means DefaultCheckpoint.
+	Checkpoint int64
+	// LostZeros serves zeros for lost blocks (address 1), as the original does, instead of an error.
+	LostZeros bool
+	// Warn is called with a sentence about damage that was found and survived; it must not block. nil drops it.
+	Warn func(msg string)
+}
+
+// Volume is an open volume. It owns the Parent it was opened with.
+type Volume struct {
+	parent *Parent
+	geo    *format.Geometry
+	opts   Options
+	idx    *indexfile.File
+	blocks *blockfile.File
+
+	slots  slotLocks
+	alloc  allocator
+	flying inflight
+
+	gate gate
+
+	// marks is the mark phase of the reclaim that runs, nil when none does.
+	marks atomic.Pointer[bitmap.Atomic]
+
+	// proved has a bit for every address whose content was found to hash to what the index has for it since the volume was opened.
+	proved *bitmap.Atomic
+
+	life  lifecycle
+	data  groupSync
+	fault atomic.Pointer[error]
+
+	// ckpt serialises checkpoints: syncs happen under it, and no other lock is held when it is taken but the reclaim's own.
+	ckpt sync.Mutex
+	due  chan struct{}
+
+	stats counters
+}
+
+// Open opens a volume whose parent was acquired for Write (or Read with ReadOnly) and takes the parent over, also when it
+// fails. A volume that was not closed cleanly, or whose index cannot be what a clean close leaves, is refused with an error that matches
+// ErrUnclean: repair it first (index/fsck), then call OpenRepaired. ReadOnly opens it as it is; what it serves is proved all the same.
+func Open(p *Parent, o Options) (*Volume, error) {
+	dirty, err := p.Dirty()
+	if err == nil && dirty && !o.ReadOnly {
+		err = fmt.Errorf("open volume %s: %w", p.Dir, ErrUnclean)
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return open(p, o, true)
+}
+
+// ErrUnclean is a volume that was not closed cleanly.
+var ErrUnclean = errors.New("the volume was not closed cleanly and must be repaired")
+
+// OpenRepaired is Open for a volume that was just repaired: the flag of the unclean stop is still there and stays
+// until the volume is closed.
+func OpenRepaired(p *Parent, o Options) (*Volume, error) { return open(p, o, false) }
+
+func open(p *Parent, o Options, check bool) (*Volume, error) {
+	v := &Volume{parent: p, geo: p.Geometry, opts: o, due: make(chan struct{}, 1)}
+	if v.opts.Checkpoint <= 0 {
+		v.opts.Checkpoint = DefaultCheckpoint
+	}
+	if err := v.open(check && !o.ReadOnly); err != nil {
+		return nil, errors.Join(err, v.closeFiles())
+	}
+	return v, nil
+}
+
+func (v *Volume) open(check bool) error {
+	p := v.parent
+	if rebuilding, err := p.Has(format.RebuildName); err != nil || rebuilding {
+		if err == nil {
+			err = fmt.Errorf("open volume %s: an index rebuild was started and did not finish (%s): run fsckddumbfs -r %s", p.Dir, format.RebuildName, p.Dir)
+		}
+		return err
+	}
+	if err := p.IndexMissing(); err != nil {
+		return err
+	}
+	var err error
+	if v.idx, err = indexfile.Open(p.FS, p.IndexPath, p.Config, indexfile.Options{ReadOnly: v.opts.ReadOnly, Lock: v.opts.LockIndex}); err != nil {
+		return err
+	}
+	if v.blocks, err = blockfile.Open(p.FS, p.BlocksPath, v.geo, v.opts.ReadOnly); err != nil {
+		return err
+	}
+	if check {
+		if err := v.sound(); err != nil {
+			return fmt.Errorf("open volume %s: %w: %w", p.Dir, ErrUnclean, err)
+		}
+	}
+	v.slots.init(v.idx.Table().Slots())
+	v.alloc.init(v.idx.Bitmap())
+	v.flying.init()
+	v.data.init()
+	v.gate.init()
+	v.proved = bitmap.NewAtomic(v.geo.BlockCount)
+	if v.opts.ReadOnly {
+		return nil
+	}
+	// A session of ours stands on a snapshot of ours: every block it calls used is on the disk. That of the original proves nothing.
+	proven, err := indexfile.Proven(p.FS, p.Dir)
+	if err != nil {
+		return err
+	}
+	if !proven {
+		if err := v.checkpointAll(nil); err != nil {
+			return err
+		}
+	}
+	return v.life.begin(p)
+}
+
+// sound looks whether table and bitmap can be what a clean close leaves. The volume is not shared yet. It cannot find everything (two addresses
+// exchanged look right until a block is read), but nothing that it lets pass can lead a look-up astray.
+func (v *Volume) sound() error {
+	var first error
+	note := func(text string, args ...any) {
+		if first == nil {
+			first = &format.CorruptError{File: v.idx.Name(), What: "index", Want: "a sound table", Have: fmt.Sprintf(text, args...)}
+		}
+	}
+	t := v.idx.Table()
+	t.Check(func(f table.Finding) { note("slot %d: %v", f.Slot, f.Fault) })
+	if first != nil {
+		return first
+	}
+	used, seen := v.idx.Bitmap(), bitmap.New(v.geo.BlockCount)
+	for s := format.Slot(0); s < t.Slots() && first == nil; s++ {
+		a := uint64(t.Addr(s))
+		switch {
+		case a == 0:
+		case !used.Get(a):
+			note("slot %d: block %d is not marked as used", s, a)
+		case !seen.Set(a):
+			note("slot %d: block %d stands in the table twice", s, a)
+		}
+	}
+	return first
+}
+
+// Close stores everything and marks the volume clean. The files must have been flushed before (their last entries
+// written), and nothing may use the volume any more. After an error the volume stays marked unclean and is repaired by the next
+// mount; all resources are released in any case.
+func (v *Volume) Close() error {
+	var err error
+	if !v.opts.ReadOnly {
+		if err = v.checkpointAll(nil); err == nil {
+			err = v.life.end(v.parent)
+		}
+	}
+	return errors.Join(err, v.closeFiles())
+}
+
+// Abandon releases everything without storing anything and leaves the volume marked as it is: what is left is what a killed
+// process leaves. For tests and for a volume that failed.
+func (v *Volume) Abandon() error { return v.closeFiles() }
+
+func (v *Volume) closeFiles() error {
+	var errs []error
+	if v.idx != nil {
+		errs = append(errs, v.idx.Close())
+		v.idx = nil
+	}
+	if v.blocks != nil {
+		errs = append(errs, v.blocks.Close())
+		v.blocks = nil
+	}
+	errs = append(errs, v.parent.Close())
+	return errors.Join(errs...)
+}
+
+// Geometry describes blocks and entries of the volume.
+func (v *Volume) Geometry() *format.Geometry { return v.geo }
+
+// Parent is the volume's parent directory.
+func (v *Volume) Parent() *Parent { return v.parent }
+
+// ReadOnly tells whether the volume was opened without the right to change it.
+func (v *Volume) ReadOnly() bool { return v.opts.ReadOnly }
+
+// LockError is the reason why the index could not be locked into memory, nil when it was or was not asked for.
+func (v *Volume) LockError() error { return v.idx.LockError() }
+
+// Enter begins an operation that holds addresses: between it and Leave the addresses read from a stored file stay valid,
+// and those that Put returned are not reclaimed although no file has them yet.
+func (v *Volume) Enter() Ticket { return v.gate.enter() }
+
+// Leave ends what Enter began, on any goroutine.
+func (v *Volume) Leave(t Ticket) { v.gate.leave(t) }
+
+// Failed returns the error that made the volume unusable for writing, nil while it is sound.
+func (v *Volume) Failed() error {
+	if p := v.fault.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// fail makes the volume refuse everything that promises durability, with the first error.
+func (v *Volume) fail(err error) error {
+	err = format.Mark(format.ErrIO, fmt.Errorf("the volume stopped taking writes after: %w", err))
+	v.fault.CompareAndSwap(nil, &err)
+	return err
+}
+
+func (v *Volume) warn(text string, args ...any) {
+	if v.opts.Warn != nil {
+		v.opts.Warn(fmt.Sprintf(text, args...))
+	}
+}
+
+// lifecycle keeps the files .autofsck and .autofsck.clean (format page, section 7).
+type lifecycle struct {
+	// seq counts changes of index or bitmap; quiet is true while .autofsck.clean is on the disk. Both are read without mu on
+	// the hot path: touch first raises seq, then looks at quiet; quiesce first lowers quiet, then looks at seq, so that one of
+	// the two always sees the other.
+	seq   atomic.Uint64
+	quiet atomic.Bool
+	last  atomic.Int64 // unix nanoseconds of the last change
+
+	// mu guards the two files. I/O is done under it. Nothing else is taken under it.
+	mu sync.Mutex
+}
+
+// begin marks the volume as mounted. A volume that is clean now gets the clean flag as well, so that a crash before the
+// first change costs nothing; the flag of an unclean one was removed by the crash and comes back after the first quiet period.
+func (l *lifecycle) begin(p *Parent) error {
+	dirty, err := p.Dirty()
+	if err != nil {
+		return err
+	}
+	if !dirty {
+		if err := createFlag(p, format.CleanName); err != nil {
+			return err
+		}
+	}
+	if err := indexfile.WriteMark(p.FS, p.Dir, indexfile.MarkSession); err != nil {
+		return err
+	}
+	l.quiet.Store(!dirty)
+	l.last.Store(time.Now().UnixNano())
+	return nil
+}
+
+// touch is called before the first byte of a new block, or of a change of index or bitmap, can reach the disk.
+func (l *lifecycle) touch(p *Parent) error {
+	l.seq.Add(1)
+	l.last.Store(time.Now().UnixNano())
+	if !l.quiet.Load() {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.quiet.Load() {
+		return nil
+	}
+	if err := removeFlag(p, format.CleanName); err != nil {
+		return err
+	}
+	l.quiet.Store(false)
+	return nil
+}
+
+// settle creates the clean flag if nothing changed since seq was read (before everything was synced).
+func (l *lifecycle) settle(p *Parent, seq uint64) (done bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.quiet.Load() {
+		return true, nil
+	}
+	l.quiet.Store(true)
+	if l.seq.Load() != seq {
+		l.quiet.Store(false)
+		return false, nil
+	}
+	if err := createFlag(p, format.CleanName); err != nil {
+		l.quiet.Store(false)
+		return false, err
+	}
+	return true, nil
+}
+
+// end marks the volume as cleanly unmounted; everything must be on the disk.
+func (l *lifecycle) end(p *Parent) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return removeFlag(p, format.DirtyName)
+}
+
+func createFlag(p *Parent, name string) error {
+	f, err := p.FS.OpenFile(p.Path(name), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.SyncAll(); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return p.FS.SyncDir(p.Dir)
+}
+
+func removeFlag(p *Parent, name string) error {
+	err := p.FS.Remove(p.Path(name))
+	if err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		return err
+	}
+	return p.FS.SyncDir(p.Dir)
+}
