@@ -20,3 +20,16 @@ func (v *Volume) HasRoom(n uint64) bool {
 	need := n*uint64(v.geo.BlockSize) + diskMargin + 2*(v.geo.BlockCount/8)
 	return free >= need
 }
+
+// DiskFree is the free room for blocks on the disk below, in bytes; a block device has room for all its blocks.
+func (v *Volume) DiskFree() uint64 {
+	disk := v.blocks.Disk()
+	if disk.IsDevice() {
+		return 1 << 63
+	}
+	free, err := disk.Free()
+	if err != nil {
+		return 1 << 63
+	}
+	return free
+}

@@ -54,6 +54,10 @@ func newMountOn(t *testing.T, dir string, change func(*node.Config)) *mounted {
 		t: t, root: filepath.Join(dir, "ddfsroot"), mnt: filepath.Join(t.TempDir(), "mnt"),
 		files: newFake(), special: &fakeSpecial{}, mover: &fakeMover{}, change: change,
 	}
+	for _, d := range []string{dir, filepath.Dir(m.mnt)} { // other users must get through
+		check(t, os.Chmod(d, 0o755))
+		check(t, os.Chmod(filepath.Dir(d), 0o755))
+	}
 	for _, d := range []string{m.mnt, m.root, m.root + "/.ddumbfs"} {
 		check(t, os.Mkdir(d, 0o755))
 	}

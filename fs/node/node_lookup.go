@@ -122,6 +122,9 @@ func (fs *FS) lookupHandle(id uint64, out *fusefs.EntryOut) fusefs.Status {
 			err = unix.Fstat(fd, &st)
 			fs.table.Release(n)
 		}
+		if err == nil && st.Nlink == 0 {
+			return fusefs.ENOENT // the kernel asks, so it has no use of it left: it is only dying
+		}
 		if err == nil {
 			fs.table.Again(n)
 			fs.reply(n, &st, out)

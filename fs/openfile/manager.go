@@ -9,7 +9,6 @@ import (
 	"tresor/index"
 	"tresor/index/disk"
 	"tresor/index/format"
-	"tresor/index/recipe"
 )
 
 // ID is the node id of a file: the inode number of the underlying file.
@@ -175,8 +174,11 @@ func (m *Manager) FlushOlder(age time.Duration) {
 	}
 }
 
-// Recipe gives access to the stored form, for the walk of a reclaim over files that are open but have no name any more.
-func (f *File) Recipe() *recipe.File { return f.recipe }
+// EachDisk calls fn with the underlying file of every open file: a reclaim must see those too that have no name any more. The file is not to
+// be closed or written.
+func (m *Manager) EachDisk(fn func(name string, d disk.File) error) error {
+	return m.Each(func(f *File) error { return fn(f.disk.Name(), f.disk) })
+}
 
 // tight tells whether n more blocks might not find room in the volume or on the disk below once everything that was accepted
 // is stored.

@@ -2,7 +2,6 @@ package fsck
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -24,6 +23,9 @@ type CheckOptions struct {
 // Check reads index, files and, if asked for, blocks, and changes nothing. The error is for a check that could not be done: no
 // index, no block file, an interrupted context. It uses all processors, some bits a block and a few buffers.
 func Check(ctx context.Context, v *Volume, o CheckOptions) (*Summary, error) {
+	if err := v.refuseRebuilding(); err != nil {
+		return nil, fmt.Errorf("check volume %s: %w", v.Dir, err)
+	}
 	idx, err := indexfile.Open(v.FS, v.IndexPath, v.Config, indexfile.Options{ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("check volume %s: %w", v.Dir, err)
@@ -169,8 +171,6 @@ func (c *checker) judge(ctx context.Context, doubtful *bitmap.Atomic, impossible
 				t.Get(s, &e)
 				sum, err := h.one(a)
 				switch {
-				case err != nil && errors.Is(err, errPastEnd):
-					list = append(list, Finding{Kind: BlockUnreadable, Slot: s, Addr: a, Err: errPastEnd})
 				case err != nil:
 					list = append(list, Finding{Kind: BlockUnreadable, Slot: s, Addr: a, Err: err})
 				case sum != e.Hash:

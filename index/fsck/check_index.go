@@ -111,18 +111,19 @@ func without(a, b *bitmap.Bitmap) uint64 {
 	return d.Count()
 }
 
-// usage returns the highest number set, and a sign for each tenth: '.' empty, '*' full, else how many tenths of it are set.
-func usage(b *bitmap.Bitmap) (last uint64, signs [10]byte) {
-	var set [len(signs)]uint64
-	tenths := uint64(len(signs))
+// usage returns the highest number set, and the signs of Summary.Usage.
+func usage(b *bitmap.Bitmap) (last uint64, text string) {
+	const tenths = 10
+	var set [tenths]uint64
 	for i, ok := b.NextSet(0); ok; i, ok = b.NextSet(i + 1) {
 		last = i
 		set[i*tenths/b.Len()]++
 	}
-	for i := range tenths {
-		// Tenth i begins with the first number n for which n*10/len is i.
-		size := (b.Len()*(i+1)+tenths-1)/tenths - (b.Len()*i+tenths-1)/tenths
-		switch n := set[i]; {
+	signs := make([]byte, tenths)
+	for i, n := range set {
+		// Tenth i begins with the first number for which number*10/len is i.
+		size := begin(b.Len(), uint64(i)+1) - begin(b.Len(), uint64(i))
+		switch {
 		case n == 0:
 			signs[i] = '.'
 		case n == size:
@@ -131,5 +132,8 @@ func usage(b *bitmap.Bitmap) (last uint64, signs [10]byte) {
 			signs[i] = '0' + byte(n*tenths/size)
 		}
 	}
-	return last, signs
+	return last, string(signs)
 }
+
+// begin is where a tenth of n numbers begins.
+func begin(n, tenth uint64) uint64 { return (n*tenth + 9) / 10 }

@@ -41,9 +41,10 @@ func (v *Volume) hashBlocks(ctx context.Context, blocks *blockfile.File, set *bi
 	if err != nil {
 		return err
 	}
+	// Twice as many goroutines as processors: half of them wait for the disk while the others hash.
 	queue := make(chan run, 2*workers())
 	var wg sync.WaitGroup
-	for range workers() {
+	for range 2 * workers() {
 		wg.Go(func() {
 			h := newHasher(v.Geometry, blocks, whole)
 			for r := range queue {

@@ -76,10 +76,7 @@ func Repair(ctx context.Context, v *Volume, o RepairOptions) (*Result, error) {
 }
 
 func repair(ctx context.Context, v *Volume, o RepairOptions) (*Result, error) {
-	if rebuilding, err := v.has(format.RebuildName); err != nil || rebuilding {
-		if err == nil {
-			err = fmt.Errorf("a rebuild of the index was started and did not finish (%s): only a rebuild can go on, fsckddumbfs -r", format.RebuildName)
-		}
+	if err := v.refuseRebuilding(); err != nil {
 		return nil, err
 	}
 	blocks, err := v.openBlocks(false)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -221,9 +222,11 @@ func (f *fileRepair) finish() error {
 	if f.out == nil {
 		return nil
 	}
-	err := f.out.Close()
-	if e := setModTime(f.r.v.FS, f.r.v.Root+"/"+f.e.Path, f.e.Info.ModTime()); e != nil {
-		f.r.v.logf("%s: the time of modification could not be kept: %v", f.e.Path, e)
+	// Disks in memory keep no times, so this is not part of disk.File.
+	if timed, ok := f.out.(interface{ SetModified(time.Time) error }); ok {
+		if err := timed.SetModified(f.e.Info.ModTime()); err != nil {
+			f.r.v.logf("%s: the time of modification could not be kept: %v", f.e.Path, err)
+		}
 	}
-	return err
+	return f.out.Close()
 }

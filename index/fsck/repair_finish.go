@@ -5,12 +5,8 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"tresor/index/bitmap"
-	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/indexfile"
 )
@@ -104,20 +100,4 @@ func (v *Volume) removeFile(name string) error {
 		return fmt.Errorf("remove %s: %w", name, err)
 	}
 	return nil
-}
-
-// setModTime sets the time of modification. A disk that is not the operating system's may offer Chtimes for it; one that does
-// not keeps no times worth keeping.
-func setModTime(fs disk.FS, name string, t time.Time) error {
-	if c, ok := fs.(interface {
-		Chtimes(name string, atime, mtime time.Time) error
-	}); ok {
-		return c.Chtimes(name, time.Time{}, t)
-	}
-	if fs != disk.OS() {
-		return nil
-	}
-	return unix.UtimesNanoAt(unix.AT_FDCWD, name, []unix.Timespec{
-		{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(t.UnixNano()),
-	}, unix.AT_SYMLINK_NOFOLLOW)
 }

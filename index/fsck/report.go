@@ -2,6 +2,7 @@ package fsck
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	iofs "io/fs"
@@ -57,6 +58,19 @@ type FileReport struct {
 	Path    string // relative to the root
 	Letters Letters
 	Err     error // why it could not be read or written; nil where that is not the trouble
+}
+
+// MarshalJSON gives letters and error as text.
+func (f *FileReport) MarshalJSON() ([]byte, error) {
+	out := struct {
+		Path    string `json:"path"`
+		Letters string `json:"letters"`
+		Error   string `json:"error,omitempty"`
+	}{Path: f.Path, Letters: f.Letters.String()}
+	if f.Err != nil {
+		out.Error = f.Err.Error()
+	}
+	return json.Marshal(out)
 }
 
 // Damaged tells whether the file is left damaged.

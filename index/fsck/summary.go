@@ -21,10 +21,10 @@ const (
 // Summary is the result of a check in numbers. Blocks 0 and 1 count as used, in the index and in files, as they do in the
 // original's numbers. A file counts once for each of its names.
 type Summary struct {
-	Total    uint64   // blocks of the volume
-	Used     uint64   // allocated
-	LastUsed uint64   // highest allocated address
-	Usage    [10]byte // a sign for each tenth of the volume
+	Total    uint64 // blocks of the volume
+	Used     uint64 // allocated
+	LastUsed uint64 // highest allocated address
+	Usage    string // a sign for each tenth of the volume: '.' empty, '*' full, else how many tenths of it are used
 
 	Slots       uint64 // slots looked at
 	IndexErrors uint64
@@ -81,7 +81,7 @@ func (s *Summary) Print(w io.Writer) error {
 	p.count("Free blocks", s.Total-s.Used, "", "")
 	p.count("Last used blocks", s.LastUsed, "", "")
 	p.count("Total blocks", s.Total, "", "")
-	p.line(fmt.Sprintf("%-25s: %s", "Blocks usage", s.Usage[:]))
+	p.line(fmt.Sprintf("%-25s: %s", "Blocks usage", s.Usage))
 	p.count("Index errors", s.IndexErrors, " OK", " ERR")
 	p.count("Index blocks", s.IndexBlocks, "", "")
 	p.count("Index blocks dup", s.IndexTwice, " OK", " ERR")

@@ -117,6 +117,15 @@ func (m *meter) add(n uint64) {
 	m.report(m.stage, m.done, m.total)
 }
 
+// refuseRebuilding is the error of every check and repair while a rebuild of the index is unfinished (format page, section 1).
+func (v *Volume) refuseRebuilding() error {
+	rebuilding, err := v.has(format.RebuildName)
+	if err != nil || !rebuilding {
+		return err
+	}
+	return fmt.Errorf("a rebuild of the index was started and did not finish (%s): only a rebuild can go on, fsckddumbfs -r", format.RebuildName)
+}
+
 // openBlocks opens the block file. Nothing is repaired without one: a disk that is not there must not cost a file.
 func (v *Volume) openBlocks(readOnly bool) (*blockfile.File, error) {
 	b, err := blockfile.Open(v.FS, v.BlocksPath, v.Geometry, readOnly)

@@ -3,7 +3,6 @@ package command
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"os/signal"
 	"strings"
@@ -105,8 +104,4 @@ func needRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: mounts")
 	}
-}
-
-func lines(format string, args ...any) []string {
-	return strings.Split(strings.TrimSpace(fmt.Sprintf(format, args...)), "\n")
 }

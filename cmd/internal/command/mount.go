@@ -94,10 +94,10 @@ func (m *mount) Run(ctx context.Context, s Streams, args []string) error {
 		return nil
 	case m.statusFD > 0:
 		return m.daemon(ctx, o)
-	case m.foreground || m.debug:
+	case m.foreground || o.Debug:
 		log := logrus.New()
 		log.SetOutput(s.Err)
-		if m.debug {
+		if o.Debug {
 			log.SetLevel(logrus.DebugLevel)
 		}
 		return m.serve(ctx, o, log, nil)
@@ -108,8 +108,7 @@ func (m *mount) Run(ctx context.Context, s Streams, args []string) error {
 // resolve turns the command line into options with absolute paths: the daemon leaves the working directory.
 func (m *mount) resolve(s Streams, args []string) (fs.Options, error) {
 	o := fs.DefaultOptions()
-	sorted := sortMountOptions(m.options)
-	if err := m.parse(s, &o, sorted); err != nil {
+	if err := m.parse(s, &o); err != nil {
 		return o, err
 	}
 	switch {
@@ -144,11 +143,10 @@ func (m *mount) resolve(s Streams, args []string) (fs.Options, error) {
 	return o, checkMountPoint(o.MountPoint)
 }
 
-func (m *mount) parse(s Streams, o *fs.Options, sorted mountOptions) error {
-	o.Parent = sorted.parent
-	o.ReadOnly = sorted.readOnly
-	o.FuseOptions = append(o.FuseOptions, sorted.kernel...)
-	for _, option := range sorted.own {
+func (m *mount) parse(s Streams, o *fs.Options) error {
+	kernel, own := sortMountOptions(m.options)
+	o.FuseOptions = append(o.FuseOptions, kernel...)
+	for _, option := range own {
 		err := o.ParseMount(option)
 		if err != nil && m.sloppy {
 			cli.Note(s.Err, "mount", "ignored: %v", err)

@@ -2,20 +2,20 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
 	"tresor/cmd/internal/cli"
 	"tresor/index"
-	"tresor/index/disk"
-	"tresor/index/format"
 	"tresor/index/indexfile"
+	"tresor/index/reclaim"
 )
 
 // offlineStats are the statistics of a volume that is not mounted: what configuration and index say. The volume is not
 // locked and not changed.
 func offlineStats(_ context.Context, path string) (parent, text string, err error) {
-	p, err := index.Acquire(index.Location{FS: disk.OS(), Parent: path}, index.Read)
+	p, err := index.Acquire(index.Location{Parent: path}, index.Read)
 	if err != nil {
 		return "", "", err
 	}
@@ -57,8 +57,27 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// offlineReclaim frees blocks of a volume that is not mounted.
-func offlineReclaim(context.Context, string, func(string)) (string, error) {
-	err := fmt.Errorf("the volume is not mounted: %w", format.ErrUnsupported)
-	return "", cli.Hint(err, "mount it and run ddumbfs reclaim MNT")
+// offlineReclaim frees blocks of a volume that is not mounted, and owns it meanwhile.
+func offlineReclaim(ctx context.Context, path string, progress func(what string)) (text string, err error) {
+	p, err := index.Acquire(index.Location{Parent: path}, index.Write)
+	if err != nil {
+		return "", err
+	}
+	v, err := index.Open(p, index.Options{}) // takes p over
+	if errors.Is(err, index.ErrUnclean) {
+		return "", cli.Hint(cli.Exit(cli.ExitCorrupt, err), "ddumbfs fsck -n "+p.Dir+" repairs it; so does a mount")
+	}
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
+	report, err := reclaim.Run(ctx, v, reclaim.Options{Progress: func(files, references uint64) {
+		progress(fmt.Sprintf("%d files with %d blocks seen", files, references))
+	}})
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	err = report.WriteText(&b)
+	return b.String(), err
 }
