@@ -23,6 +23,7 @@ func (m *Mounted) work(ctx context.Context) {
 	cfg := m.vol.Parent().Config
 	flushAge := time.Duration(cfg.AutoBufferFlush) * time.Second
 	idle := time.Duration(cfg.AutoSync) * time.Second
+	complain := m.complainer()
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for {
@@ -30,15 +31,26 @@ func (m *Mounted) work(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-m.vol.CheckpointDue():
-			if err := m.vol.Checkpoint(); err != nil {
-				m.log.WithError(err).Error("checkpoint")
-			}
+			complain("checkpoint", m.vol.Checkpoint())
 		case <-t.C:
 			m.files.FlushOlder(flushAge)
-			if _, err := m.vol.Quiesce(idle, m.files.FlushAll); err != nil {
-				m.log.WithError(err).Error("bring the volume to rest")
-			}
+			_, err := m.vol.Quiesce(idle, m.files.FlushAll)
+			complain("bring the volume to rest", err)
 			m.reclaimIfFull(ctx)
+		}
+	}
+}
+
+// complainer logs errors of work that is tried again all the time: each text once until the work succeeds or fails otherwise.
+func (m *Mounted) complainer() func(what string, err error) {
+	said := make(map[string]string)
+	return func(what string, err error) {
+		switch {
+		case err == nil:
+			delete(said, what)
+		case said[what] != err.Error():
+			said[what] = err.Error()
+			m.log.WithError(err).Error(what)
 		}
 	}
 }
@@ -128,7 +140,7 @@ func (s *statSource) statFS(out *fusefs.StatfsOut) {
 // extra shows the reclaim what its walk cannot see: files that are open but have no name any more, and what was renamed or linked
 // behind the walk.
 func (s *statSource) extra(see func(name string, f disk.File) error) error {
-	if err := s.m.files.EachDisk(see); err != nil {
+	if err := s.m.files.EachUnlinked(see); err != nil {
 		return err
 	}
 	return s.moved.drain(see)

@@ -56,6 +56,13 @@ func Mount(ctx context.Context, o Options, log *logrus.Logger) (*Mounted, error)
 	if err := m.start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("mount %s on %s: %w", m.o.Parent, m.o.MountPoint, err), m.closeAll())
 	}
+	go m.serve()
+	if err := m.server.WaitMount(); err != nil {
+		return nil, errors.Join(fmt.Errorf("mount %s on %s: %w", m.o.Parent, m.o.MountPoint, err), m.server.Unmount(), m.Wait())
+	}
+	if err := node.SetReadAhead(m.o.MountPoint, 1<<20); err != nil {
+		m.log.Debug(err)
+	}
 	return m, nil
 }
 
@@ -162,7 +169,7 @@ func (m *Mounted) repair(ctx context.Context, p *index.Parent) error {
 	return nil
 }
 
-// start serves the open volume.
+// start joins the open volume to the kernel; serve has to follow.
 func (m *Mounted) start() error {
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
@@ -189,13 +196,6 @@ func (m *Mounted) start() error {
 		return err
 	}
 	m.background.Go(func() { m.work(ctx) })
-	go m.serve()
-	if err := m.server.WaitMount(); err != nil {
-		return err
-	}
-	if err := node.SetReadAhead(m.o.MountPoint, 1<<20); err != nil {
-		m.log.Debug(err)
-	}
 	return nil
 }
 

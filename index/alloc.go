@@ -10,6 +10,7 @@ import (
 
 var (
 	errIndexFull  = errors.New("the index has no empty slot left behind the run of entries")
+	errDiskFull   = errors.New("the disk below is full: what is left there is kept for closing the volume cleanly")
 	errBlocksFull = errors.New("no free block left in the volume: delete files and reclaim, or enlarge it")
 )
 

@@ -88,6 +88,9 @@ func (w *Writer) store(blocks []byte, out []format.Entry) error {
 		return nil
 	}
 	err := w.v.life.touch(w.v.parent)
+	if err == nil && !w.v.fits(uint64(len(todo))) {
+		err = format.Mark(format.ErrNoSpace, errDiskFull)
+	}
 	for len(todo) > 0 && err == nil {
 		// neighbours in memory become neighbours on the disk
 		want := 1

@@ -36,14 +36,20 @@ func (c *chunk) overlaps(first, last uint64) bool {
 // mu, since chunks leave the pipeline under it.
 func (m *Manager) getChunk(f *File) *chunk {
 	m.slots <- struct{}{}
-	c := m.chunks.Get().(*chunk)
+	var c *chunk
+	select {
+	case c = <-m.free:
+	default:
+		size := max(chunkBytes, m.geo.BlockSize)
+		c = &chunk{buf: make([]byte, size), entries: make([]format.Entry, size/m.geo.BlockSize)}
+	}
 	c.f, c.n, c.started, c.done, c.err, c.waiter = f, 0, false, false, nil, nil
 	return c
 }
 
 func (m *Manager) putChunk(c *chunk) {
 	c.f = nil
-	m.chunks.Put(c)
+	m.free <- c // has room for every chunk there is
 	<-m.slots
 }
 

@@ -44,7 +44,7 @@ type Manager struct {
 	workers sync.WaitGroup
 	inline  bool
 
-	chunks  sync.Pool
+	free    chan *chunk // chunks at rest: kept, since fresh memory is slow on first touch
 	readers sync.Pool
 	blocks  sync.Pool // of *[]byte, BlockSize each, for block buffers
 
@@ -66,10 +66,7 @@ func NewManager(c Config) *Manager {
 	n := max(c.Workers, 1) * chunksPerWorker
 	m.slots = make(chan struct{}, n)
 	m.queue = make(chan *chunk, n)
-	size := max(chunkBytes, m.geo.BlockSize)
-	m.chunks.New = func() any {
-		return &chunk{buf: make([]byte, size), entries: make([]format.Entry, size/m.geo.BlockSize)}
-	}
+	m.free = make(chan *chunk, n)
 	m.readers.New = func() any { return &readState{r: m.vol.NewReader()} }
 	m.blocks.New = func() any { b := make([]byte, m.geo.BlockSize); return &b }
 	if !m.inline {
@@ -174,10 +171,17 @@ func (m *Manager) FlushOlder(age time.Duration) {
 	}
 }
 
-// EachDisk calls fn with the underlying file of every open file: a reclaim must see those too that have no name any more. The file is not to
-// be closed or written.
-func (m *Manager) EachDisk(fn func(name string, d disk.File) error) error {
-	return m.Each(func(f *File) error { return fn(f.disk.Name(), f.disk) })
+// EachUnlinked calls fn with the underlying file of every open file that has no name any more: a reclaim must see those, and its walk cannot. The
+// file is not to be closed or written.
+func (m *Manager) EachUnlinked(fn func(name string, d disk.File) error) error {
+	return m.Each(func(f *File) error {
+		if l, ok := f.disk.(interface{ Links() (uint64, error) }); ok {
+			if n, err := l.Links(); err != nil || n > 0 {
+				return err
+			}
+		}
+		return fn(f.disk.Name(), f.disk)
+	})
 }
 
 // tight tells whether n more blocks might not find room in the volume or on the disk below once everything that was accepted

@@ -131,6 +131,32 @@ func TestDirect(t *testing.T) {
 	}
 }
 
+// TestRangesReachTheKernel: the suite takes "unsupported" for an answer, so here
+// it must be the kernel's own.
+func TestRangesReachTheKernel(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "f")
+	f := open(t, name, os.O_RDWR|os.O_CREATE)
+	must(t, disk.WriteFull(f, make([]byte, 64<<10), 0))
+	plain, err := os.OpenFile(name, os.O_RDWR, 0)
+	must(t, err)
+	defer plain.Close()
+	const keep = unix.FALLOC_FL_KEEP_SIZE
+	tests := []struct {
+		name string
+		ours func(off, n int64) error
+		mode uint32
+	}{{"punch", f.Punch, keep | unix.FALLOC_FL_PUNCH_HOLE}, {"allocate", f.Allocate, keep}}
+	for _, tt := range tests {
+		want := unix.Fallocate(int(plain.Fd()), tt.mode, 60<<10, 64<<10)
+		if have := tt.ours(60<<10, 64<<10); !errors.Is(have, want) {
+			t.Errorf("%s: have %v, the kernel says %v", tt.name, have, want)
+		}
+		if size, err := f.Size(); size != 64<<10 || err != nil {
+			t.Errorf("size after %s: have %d, %v, want it unchanged", tt.name, size, err)
+		}
+	}
+}
+
 // TestLongPaths: a tree deeper than PATH_MAX can be made, listed and removed.
 func TestLongPaths(t *testing.T) {
 	fsys, dir := disk.OS(), t.TempDir()

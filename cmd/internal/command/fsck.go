@@ -51,9 +51,38 @@ func (v *fsckVolume) Flags(f *pflag.FlagSet) {
 
 func (v *fsckVolume) Run(ctx context.Context, s Streams, args []string) error {
 	path, err := oneArgument(args, "parent directory")
+	if err == nil {
+		err = v.oneMode()
+	}
 	if err != nil {
 		return err
 	}
+	p, err := v.acquire(path)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	volume, done, err := v.volume(p, s)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if v.repair {
+		return v.runRepair(ctx, s, volume)
+	}
+	advice := "ddumbfs fsck -n " + p.Dir + " repairs it"
+	if mnt, ok := index.MountOf(p.Dir); ok {
+		cli.Note(s.Err, "fsck", "warning: the volume is mounted on %s; what is not written yet looks like damage", mnt)
+		advice = "the volume is in use: unmount it and check again before you repair anything"
+	}
+	err = v.runCheck(ctx, s, volume)
+	if exit := (*cli.ExitError)(nil); errors.As(err, &exit) && exit.Code == cli.FsckErrors {
+		err = cli.Hint(err, advice)
+	}
+	return err
+}
+
+func (v *fsckVolume) oneMode() error {
 	modes := 0
 	for _, on := range []bool{v.check, v.hashes, v.repair} {
 		if on {
@@ -63,38 +92,25 @@ func (v *fsckVolume) Run(ctx context.Context, s Streams, args []string) error {
 	if modes != 1 {
 		return arguments("want exactly one of -c, -C and -n, have %d", modes)
 	}
+	return nil
+}
+
+// acquire opens the parent, for a repair as its owner.
+func (v *fsckVolume) acquire(path string) (*index.Parent, error) {
 	mode := index.Read
 	if v.repair {
 		mode = index.Write
 	}
 	p, err := index.Acquire(index.Location{Parent: path, Index: v.index, Blocks: v.blocks}, mode)
 	if errors.Is(err, fs.ErrNotExist) {
-		return cli.Exit(cli.FsckNoVolume, err)
+		return nil, cli.Exit(cli.FsckNoVolume, err)
 	}
-	if err != nil {
-		return err
-	}
-	defer p.Close()
-	if mnt, ok := index.MountOf(p.Dir); ok {
-		cli.Note(s.Err, "fsck", "warning: the volume is mounted on %s; what is written meanwhile looks like damage", mnt)
-	}
-	volume, done, err := v.volume(p, s)
-	if err != nil {
-		return err
-	}
-	defer done()
-	if v.repair {
-		return v.runRepair(ctx, s, volume)
-	}
-	return v.runCheck(ctx, s, volume)
+	return p, err
 }
 
 // volume describes the volume to package fsck; done ends the progress line.
 func (v *fsckVolume) volume(p *index.Parent, s Streams) (*fsck.Volume, func(), error) {
-	volume := &fsck.Volume{
-		FS: p.FS, Dir: p.Dir, Root: p.Root, Config: p.Config, Geometry: p.Geometry,
-		IndexPath: p.IndexPath, BlocksPath: p.BlocksPath, Unclean: p.ForeignIndex,
-	}
+	volume := fsck.Of(p)
 	if err := volume.LoadState(); err != nil {
 		return nil, nil, err
 	}
@@ -141,9 +157,6 @@ func (v *fsckVolume) runCheck(ctx context.Context, s Streams, volume *fsck.Volum
 	}
 	if err == nil && sum.Status() != fsck.OK {
 		err = cli.Exit(cli.Code(sum.Status()), nil)
-		if sum.Status() == fsck.Errors {
-			err = cli.Hint(err, "ddumbfs fsck -n "+volume.Dir+" repairs it")
-		}
 	}
 	return err
 }

@@ -1,37 +1,14 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"tresor/cmd/internal/cli"
 )
-
-// shown is an error stream that tells when something is written to it.
-type shown struct {
-	mu   sync.Mutex
-	buf  bytes.Buffer
-	once sync.Once
-	any  chan struct{}
-}
-
-func (s *shown) Write(p []byte) (int, error) {
-	s.once.Do(func() { close(s.any) })
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.Write(p)
-}
-
-func (s *shown) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.buf.String()
-}
 
 // The waiting process passes on what the daemon says, notices that it died, and takes it along when it is interrupted.
 func TestWaiter(t *testing.T) {
@@ -56,10 +33,10 @@ func TestWaiter(t *testing.T) {
 			t.Setenv("DDUMBFS_TEST_DAEMON", c.how)
 			ctx, cancel := context.WithCancelCause(context.Background())
 			defer cancel(nil)
-			out := &shown{any: make(chan struct{})}
+			out := newLog()
 			if c.interrupt {
 				go func() {
-					<-out.any
+					<-out.more
 					cancel(errors.New("interrupted"))
 				}()
 			}

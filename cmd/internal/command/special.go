@@ -40,7 +40,7 @@ func findTarget(name string) (target, error) {
 		return target{mount: e}, nil
 	}
 	if e := mountAround(list, path); e != nil && e.ours() {
-		if inner, err := exists(filepath.Join(path, format.ConfigName)); !inner && err == nil {
+		if inner, _ := exists(filepath.Join(path, format.ConfigName)); !inner { // a file has nothing in it
 			return target{mount: e}, nil
 		}
 	}

@@ -19,3 +19,16 @@ func (f *osFile) SetModified(t time.Time) error {
 		return unix.UtimesNanoAt(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), ts, 0)
 	})
 }
+
+// Links is the number of names that the file has; an open file may have none. Not part of File, as SetModified.
+func (f *osFile) Links() (n uint64, err error) {
+	err = f.do("stat", -1, func(fd int) error {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return err
+		}
+		n = uint64(st.Nlink)
+		return nil
+	})
+	return n, err
+}
