@@ -42,6 +42,14 @@ func (m *Mounted) openLog(p *index.Parent) error {
 	return nil
 }
 
+// CrashLog is the file beside the volume's log that is to get what the runtime says of a crash; empty on a read-only mount.
+func (m *Mounted) CrashLog() string {
+	if m.file == nil {
+		return ""
+	}
+	return m.file.name + ".crash"
+}
+
 func (l *logFile) open() (err error) {
 	if l.f, err = os.OpenFile(l.name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600); err != nil {
 		return err

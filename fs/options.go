@@ -93,13 +93,14 @@ var fuseWords = map[string]bool{ // true: passed on
 	"big_writes": false, "hard_remove": false, "kernel_cache": false, "auto_cache": false, "direct_io": false, "large_read": false,
 	"fsname": false, "subtype": false, "nonempty": false, "allow_root": false, "intr": false, "async_read": false, "sync_read": false,
 	"blksize": false, "umask": false, "splice_read": false, "splice_write": false, "splice_move": false, "no_remote_lock": false,
+	"norelatime": true, "nostrictatime": true, "lazytime": true, "nolazytime": true, "symfollow": true, "nosymfollow": true,
 	"dev": true, "nodev": true, "suid": true, "nosuid": true, "exec": true, "noexec": true, "atime": true, "noatime": true,
 	"diratime": true, "nodiratime": true, "relatime": true, "strictatime": true, "sync": true, "async": true, "dirsync": true,
 	"defaults": true, "context": true, "fscontext": true, "defcontext": true, "rootcontext": true,
 }
 
 // ParseMount obeys one -o argument: words separated by commas, where a backslash keeps the next character from being one. An unknown word
-// is an error that names the nearest known one.
+// is an *UnknownOptionError.
 func (o *Options) ParseMount(list string) error {
 	for _, word := range splitWords(list) {
 		if word == "" {
@@ -137,7 +138,7 @@ func (o *Options) parseWord(word string) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("mount option %q is unknown%s", name, suggest(name))
+	return unknown(name)
 }
 
 func splitWords(list string) []string {
@@ -184,41 +185,23 @@ func oneOf(v string, to *string, words ...string) error {
 	return nil
 }
 
-// suggest finds the known option that differs least from a word, if one is near.
-func suggest(name string) string {
-	best, nearest := 3, ""
-	consider := func(known string) {
-		if d := distance(name, known); d < best {
-			best, nearest = d, known
-		}
-	}
-	for _, opt := range table() {
-		consider(opt.name)
-	}
-	if nearest == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %s?", nearest)
+// UnknownOptionError is a word of -o that neither we nor FUSE know.
+type UnknownOptionError struct {
+	Option string
+	// Known are the names of our own options.
+	Known []string
 }
 
-// distance is the number of insertions, deletions and replacements between two words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+func (e *UnknownOptionError) Error() string {
+	return fmt.Sprintf("mount option %q is unknown", e.Option)
+}
+
+func unknown(name string) error {
+	e := &UnknownOptionError{Option: name}
+	for _, opt := range table() {
+		e.Known = append(e.Known, opt.name)
 	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost = min(diagonal, row[j], row[j-1]) + 1
-			}
-			diagonal, row[j] = row[j], cost
-		}
-	}
-	return row[len(b)]
+	return e
 }
 
 // workers turns the option pool into a number of goroutines.

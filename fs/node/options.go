@@ -57,6 +57,7 @@ func (fs *FS) MountOptions(source string, extra []string) *fusefs.MountOptions {
 		EnableSymlinkCaching:     true,
 		ExplicitDataCacheControl: true, // content changes through this mount only
 		ExtraCapabilities:        fs.Capabilities(),
+		DisabledCapabilities:     fusefs.CAP_PASSTHROUGH, // we have no file to pass through to
 		Logger:                   log.New(logWriter{fs}, "", 0),
 	}
 	flags := uintptr(0)
@@ -106,8 +107,20 @@ func mountFlag(opt string) (set, clear uintptr, ok bool) {
 		return unix.MS_NODIRATIME, 0, true
 	case "relatime":
 		return unix.MS_RELATIME, 0, true
+	case "norelatime":
+		return 0, unix.MS_RELATIME, true
 	case "strictatime":
 		return unix.MS_STRICTATIME, 0, true
+	case "nostrictatime":
+		return 0, unix.MS_STRICTATIME, true
+	case "lazytime":
+		return unix.MS_LAZYTIME, 0, true
+	case "nolazytime":
+		return 0, unix.MS_LAZYTIME, true
+	case "nosymfollow":
+		return unix.MS_NOSYMFOLLOW, 0, true
+	case "symfollow":
+		return 0, unix.MS_NOSYMFOLLOW, true
 	case "defaults", "auto", "noauto", "nofail", "_netdev":
 		return 0, 0, true
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/cmd/internal/cli"
+	"tresor/index"
 	"tresor/index/format"
 )
 
@@ -18,7 +19,7 @@ import (
 const maxHolders = 8
 
 // busyError says who keeps a mount busy. It is of class format.ErrBusy.
-func busyError(m *mountEntry) error {
+func busyError(m *index.Mount) error {
 	err := format.Mark(format.ErrBusy, fmt.Errorf("%s is in use", m.Point))
 	list := holders(m)
 	if len(list) == 0 {
@@ -34,9 +35,9 @@ func busyError(m *mountEntry) error {
 
 // holders names what has a hold on the file system: processes, mounts below it, loop devices on its files. What may not
 // be looked at is left out.
-func holders(m *mountEntry) []string {
+func holders(m *index.Mount) []string {
 	list := processes(m.Device)
-	if mounts, err := readMounts(); err == nil {
+	if mounts, err := index.Mounts(); err == nil {
 		for i := range mounts {
 			if strings.HasPrefix(mounts[i].Point, m.Point+"/") {
 				list = append(list, "the mount "+mounts[i].Point)
@@ -59,15 +60,20 @@ func processes(device string) []string {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		pid, err := strconv.Atoi(filepath.Base(dir))
-		if err != nil || pid == os.Getpid() {
-			continue
+		if err != nil || pid == os.Getpid() || pid == os.Getppid() && commandOf(dir) == "umount" {
+			continue // this process, and umount(8) that waits for it
 		}
 		if how := holds(dir, device); how != "" {
-			name, _ := os.ReadFile(filepath.Join(dir, "comm"))
-			list = append(list, fmt.Sprintf("%s[%d] (%s)", strings.TrimSpace(string(name)), pid, how))
+			list = append(list, fmt.Sprintf("%s[%d] (%s)", commandOf(dir), pid, how))
 		}
 	}
 	return list
+}
+
+// commandOf is the name of a process by its directory in /proc.
+func commandOf(dir string) string {
+	name, _ := os.ReadFile(filepath.Join(dir, "comm"))
+	return strings.TrimSpace(string(name))
 }
 
 // holds tells what a process has on the device, "" if nothing. dir is its directory in /proc.

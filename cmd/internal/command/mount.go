@@ -13,6 +13,7 @@ import (
 
 	"tresor/cmd/internal/cli"
 	"tresor/fs"
+	"tresor/index"
 )
 
 func mountVerb() *Verb {
@@ -153,10 +154,22 @@ func (m *mount) parse(s Streams, o *fs.Options) error {
 			continue
 		}
 		if err != nil {
-			return cli.Usage(err)
+			return cli.Usage(suggestOption(err))
 		}
 	}
 	return nil
+}
+
+// suggestOption adds the known option that an unknown one is most like.
+func suggestOption(err error) error {
+	var unknown *fs.UnknownOptionError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	if near := cli.Nearest(unknown.Option, unknown.Known); near != "" {
+		return fmt.Errorf("%w; did you mean %s?", err, near)
+	}
+	return err
 }
 
 func checkMountPoint(path string) error {
@@ -172,8 +185,26 @@ func checkMountPoint(path string) error {
 	return nil
 }
 
+// closingGrace is how long mount waits for a volume that somebody owns although it is not mounted: after umount(8) its
+// daemon still writes what it has.
+const closingGrace = 10 * time.Second
+
+// awaitClosing waits for the former daemon of the volume. What remains wrong is said by the mount itself.
+func (m *mount) awaitClosing(ctx context.Context, s Streams, parent string) {
+	open, err := volumeOpen(parent)
+	if !open || err != nil {
+		return
+	}
+	if list, err := index.Mounts(); err != nil || mountOf(list, parent) != nil {
+		return
+	}
+	cli.Note(s.Err, "mount", "volume %s is still open: waiting up to %s for it to be closed", parent, closingGrace)
+	_ = waitClosed(ctx, parent, closingGrace, func() {})
+}
+
 // start runs the daemon and waits until it says how it went.
 func (m *mount) start(ctx context.Context, s Streams, o fs.Options) error {
+	m.awaitClosing(ctx, s, o.Parent)
 	args := []string{"ddumbfs", "mount", o.Parent, o.MountPoint}
 	var options []string
 	for _, list := range m.options {

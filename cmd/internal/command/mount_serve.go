@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 
 	"tresor/cmd/internal/cli"
 	"tresor/fs"
+	"tresor/index"
 )
 
 // unmountRetry is how often a daemon that was told to end tries again to unmount what somebody still uses.
@@ -120,7 +122,7 @@ func serveMount(ctx context.Context, o fs.Options, log *logrus.Logger, d *daemon
 		return err
 	}
 	if d != nil {
-		err = d.ready()
+		err = errors.Join(keepCrash(mounted.CrashLog()), d.ready())
 	} else {
 		log.Infof("volume %s is mounted on %s", o.Parent, o.MountPoint)
 	}
@@ -136,6 +138,20 @@ func serveMount(ctx context.Context, o fs.Options, log *logrus.Logger, d *daemon
 		log.Infof("unmount %s: %v", o.MountPoint, context.Cause(ctx))
 	}
 	return unmountUntil(ended, mounted, o.MountPoint, log)
+}
+
+// keepCrash makes the runtime write what it says of a crash to a file, since the daemon has no terminal any more. An empty name
+// is a volume that must not be written to.
+func keepCrash(name string) error {
+	if name == "" {
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return debug.SetCrashOutput(f, debug.CrashOptions{})
 }
 
 // unmountUntil takes the mount away as soon as nobody uses it, and returns how the volume was closed.
@@ -160,7 +176,7 @@ func unmountUntil(ended <-chan error, mounted *fs.Mounted, point string, log *lo
 }
 
 func heldBy(point string) string {
-	list, err := readMounts()
+	list, err := index.Mounts()
 	if err != nil {
 		return ""
 	}

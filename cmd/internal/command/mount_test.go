@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/cmd/internal/cli"
+	"tresor/index"
 )
 
 // mounted makes a volume and mounts it through the command line, with the test binary as the daemon.
@@ -33,7 +34,7 @@ func mountVolume(t *testing.T, volume, mnt string, options ...string) {
 		t.Fatalf("mount %s on %s: code %d: %s", volume, mnt, c.code, c.err)
 	}
 	t.Cleanup(func() {
-		if list, _ := readMounts(); mountAt(list, mnt) != nil {
+		if list, _ := index.Mounts(); mountAt(list, mnt) != nil {
 			_ = unix.Unmount(mnt, unix.MNT_DETACH)
 			_ = waitClosed(context.Background(), volume, time.Minute, func() {})
 		}
@@ -65,7 +66,7 @@ func write(t *testing.T, name, text string) {
 // A volume's life through the command line: mounted, used, in use, unmounted clean, mounted again.
 func TestLifeOfAMount(t *testing.T) {
 	volume, mnt := mounted(t, "-o", "rw,nosuid,noatime,pool=2,x-test=1")
-	list, err := readMounts()
+	list, err := index.Mounts()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,4 +232,29 @@ func TestDaemonObeysSignals(t *testing.T) {
 		t.Errorf("the volume is not clean (%v)", err)
 	}
 	run(t, "ddumbfs", "umount", mnt).want(t, cli.ExitNoVolume, "", "is not mounted")
+}
+
+// A mount right after umount(8), which does not wait, finds the volume still open and waits for it.
+func TestMountWaitsForClosing(t *testing.T) {
+	needRoot(t)
+	volume, mnt := newVolume(t), t.TempDir()
+	dir, err := os.Open(volume)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	log := newLog()
+	code := make(chan cli.Code, 1)
+	go func() {
+		code <- Main(context.Background(), []string{"ddumbfs", "mount", volume, mnt}, Streams{Out: log, Err: log})
+	}()
+	log.waitFor(t, "is still open: waiting up to")
+	dir.Close()
+	if c := <-code; c != cli.ExitOK {
+		t.Fatalf("have code %d, want 0: %s", c, log)
+	}
+	run(t, "ddumbfs", "umount", mnt).want(t, cli.ExitOK, "is clean", "")
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/cmd/internal/cli"
+	"tresor/index"
 )
 
 // damage writes text over the start of a file.
@@ -35,11 +36,11 @@ broken line
 `
 
 func TestParseMounts(t *testing.T) {
-	list := parseMounts(mountTable)
+	list := index.ParseMounts(mountTable)
 	if len(list) != 6 {
 		t.Fatalf("have %d mounts, want 6: %+v", len(list), list)
 	}
-	if e := mountAt(list, "/mnt/a b"); e == nil || e.Source != `/data/one\two` || e.Device != "0:44" || !e.ours() {
+	if e := mountAt(list, "/mnt/a b"); e == nil || e.Source != `/data/one\two` || e.Device != "0:44" || !e.Volume() {
 		t.Errorf("escaped mount: have %+v", e)
 	}
 	if e := mountAt(list, "/mnt/x"); e == nil || e.Source != "/data/x" {
@@ -80,7 +81,7 @@ func TestHolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(point, unix.MNT_DETACH) })
-	list, err := readMounts()
+	list, err := index.Mounts()
 	if err != nil {
 		t.Fatal(err)
 	}

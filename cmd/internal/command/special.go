@@ -10,19 +10,20 @@ import (
 	"time"
 
 	"tresor/cmd/internal/cli"
+	"tresor/index"
 	"tresor/index/format"
 )
 
 // target is a volume that the user named: by a path in its mounted tree, or by its parent directory.
 type target struct {
-	mount  *mountEntry // nil when the volume is not mounted
-	parent string      // as given, when it is not mounted
+	mount  *index.Mount // nil when the volume is not mounted
+	parent string       // as given, when it is not mounted
 }
 
 // findTarget looks for a mount at the path, for a mount of that parent, and for a mount around the path that is no volume
 // itself; what remains is taken for the parent directory of a volume that is not mounted.
 func findTarget(name string) (target, error) {
-	list, err := readMounts()
+	list, err := index.Mounts()
 	if err != nil {
 		return target{}, err
 	}
@@ -33,13 +34,13 @@ func findTarget(name string) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	if e := mountAt(list, path); e != nil && e.ours() {
+	if e := mountAt(list, path); e != nil && e.Volume() {
 		return target{mount: e}, nil
 	}
 	if e := mountOf(list, path); e != nil {
 		return target{mount: e}, nil
 	}
-	if e := mountAround(list, path); e != nil && e.ours() {
+	if e := mountAround(list, path); e != nil && e.Volume() {
 		if inner, _ := exists(filepath.Join(path, format.ConfigName)); !inner { // a file has nothing in it
 			return target{mount: e}, nil
 		}
@@ -49,7 +50,7 @@ func findTarget(name string) (target, error) {
 
 // readSpecial reads one of the files that the mounted volume computes when it is read; tick is called about once a
 // second. The context ends the wait at once, and the kernel calls the request off when the process ends.
-func readSpecial(ctx context.Context, m *mountEntry, file string, tick func()) (string, error) {
+func readSpecial(ctx context.Context, m *index.Mount, file string, tick func()) (string, error) {
 	name := filepath.Join(m.Point, format.SpecialName, file)
 	type answer struct {
 		data []byte

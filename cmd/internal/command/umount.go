@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/cmd/internal/cli"
+	"tresor/index"
 	"tresor/index/format"
 )
 
@@ -114,7 +115,7 @@ func (u *umount) one(ctx context.Context, s Streams, name string) error {
 		}
 		return fmt.Errorf("unmount %s: %w", mount.Point, err)
 	}
-	left, err := readMounts()
+	left, err := index.Mounts()
 	if err != nil {
 		return err
 	}
@@ -126,7 +127,7 @@ func (u *umount) one(ctx context.Context, s Streams, name string) error {
 }
 
 // closed waits for the daemon and says how it left the volume.
-func (u *umount) closed(ctx context.Context, s Streams, mount *mountEntry) error {
+func (u *umount) closed(ctx context.Context, s Streams, mount *index.Mount) error {
 	parent := mount.Source
 	if u.lazy && !u.timeoutGiven() {
 		if open, err := volumeOpen(parent); err != nil || open {
