@@ -120,7 +120,9 @@ type groupSync struct {
 	cond          sync.Cond
 	running       bool
 	started, done uint64
-	err           error // of the last one that ended
+	// err is that of the first sync that failed. It stays: those who waited for that sync may wake only after a later one, and the
+	// kernel reports what it could not write once.
+	err error
 }
 
 func (g *groupSync) init() { g.cond.L = &g.mu }
@@ -129,7 +131,7 @@ func (g *groupSync) do(sync func() error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	want := g.started + 1
-	for g.done < want {
+	for g.done < want && g.err == nil {
 		if g.running {
 			g.cond.Wait()
 			continue
@@ -140,9 +142,11 @@ func (g *groupSync) do(sync func() error) error {
 		g.mu.Unlock()
 		err := sync()
 		g.mu.Lock()
-		g.running, g.done, g.err = false, n, err
+		g.running, g.done = false, n
+		if g.err == nil {
+			g.err = err
+		}
 		g.cond.Broadcast()
 	}
-	// A failed sync makes the volume fail for good, so a later one cannot have overwritten the error by success.
 	return g.err
 }

@@ -173,14 +173,7 @@ func (r *Reader) rescue(e *format.Entry, off int, p []byte, cause error) (healed
 	if e.Hash.IsNull() {
 		return 0, v.lost(bad, cause)
 	}
-	if v.usable(e.Addr) && !v.opts.ReadOnly {
-		if err := v.life.touch(v.parent); err != nil {
-			v.warn("take bad block %d out of the index: %v", e.Addr, err)
-		} else if v.retract(e) {
-			v.stats.badBlocks.Add(1)
-			v.warn("block %d does not hold what its hash %x says; it was taken out of the index and heals when the same data is written again", e.Addr, e.Hash[:8])
-		}
-	}
+	v.dismiss(e)
 	a, ok := v.find(&e.Hash)
 	if !ok && bad.Addr == format.AddressLost && v.opts.LostZeros {
 		clear(p)
@@ -191,12 +184,26 @@ func (r *Reader) rescue(e *format.Entry, off int, p []byte, cause error) (healed
 	}
 	block := r.scratch()
 	if err := v.blocks.Read(a, block); err != nil || v.geo.Kind.Sum(block) != e.Hash {
+		v.dismiss(&format.Entry{Addr: a, Hash: e.Hash})
 		return 0, v.lost(bad, cause)
 	}
 	e.Addr = a
 	copy(p, block[off:])
 	v.stats.healed.Add(1)
 	return 1, nil
+}
+
+// dismiss takes a block that could not be proved out of the index, if that has it.
+func (v *Volume) dismiss(e *format.Entry) {
+	if !v.usable(e.Addr) || v.opts.ReadOnly {
+		return
+	}
+	if err := v.life.touch(v.parent); err != nil {
+		v.warn("take bad block %d out of the index: %v", e.Addr, err)
+	} else if v.retract(e) {
+		v.stats.badBlocks.Add(1)
+		v.warn("block %d does not hold what its hash %x says; it was taken out of the index and heals when the same data is written again", e.Addr, e.Hash[:8])
+	}
 }
 
 // lost builds the error for a block that is gone. The caller adds file and offset.

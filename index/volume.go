@@ -140,17 +140,7 @@ func (v *Volume) open(check bool) error {
 	if v.opts.ReadOnly {
 		return nil
 	}
-	// A session of ours stands on a snapshot of ours: every block it calls used is on the disk. That of the original proves nothing.
-	proven, err := indexfile.Proven(p.FS, p.Dir)
-	if err != nil {
-		return err
-	}
-	if !proven {
-		if err := v.checkpointAll(nil); err != nil {
-			return err
-		}
-	}
-	return v.life.begin(p)
+	return v.life.begin(p, v.idx.Bitmap(), func() error { return errors.Join(v.blocks.Sync(), v.idx.Sync()) })
 }
 
 // sound looks whether table and bitmap can be what a clean close leaves. The volume is not shared yet. It cannot find everything (two addresses
@@ -231,6 +221,10 @@ func (v *Volume) Enter() Ticket { return v.gate.enter() }
 // Leave ends what Enter began, on any goroutine.
 func (v *Volume) Leave(t Ticket) { v.gate.leave(t) }
 
+// Touch is called before a stored file is changed in more than one step: a volume at rest loses the mark of being clean, durably, so
+// that a crash between the steps is followed by a repair. Put does the same for new blocks.
+func (v *Volume) Touch() error { return v.life.touch(v.parent) }
+
 // Failed returns the error that made the volume unusable for writing, nil while it is sound.
 func (v *Volume) Failed() error {
 	if p := v.fault.Load(); p != nil {
@@ -266,23 +260,22 @@ type lifecycle struct {
 }
 
 // begin marks the volume as mounted. A volume that is clean now gets the clean flag as well, so that a crash before the
-// first change costs nothing; the flag of an unclean one was removed by the crash and comes back after the first quiet period.
-func (l *lifecycle) begin(p *Parent) error {
+// first change costs nothing, and a snapshot of ours if it has none that says the same: a repair trusts it. A volume that was repaired has mark
+// and snapshot already, and its clean flag comes back after the first quiet period. The volume is not shared yet.
+func (l *lifecycle) begin(p *Parent, used *bitmap.Bitmap, barrier func() error) error {
 	dirty, err := p.Dirty()
 	if err != nil {
 		return err
 	}
-	if !dirty {
-		if err := createFlag(p, format.CleanName); err != nil {
-			return err
-		}
+	l.last.Store(time.Now().UnixNano())
+	if dirty {
+		return indexfile.WriteMark(p.FS, p.Dir, indexfile.MarkSession)
 	}
-	if err := indexfile.WriteMark(p.FS, p.Dir, indexfile.MarkSession); err != nil {
+	if err := createFlag(p, format.CleanName); err != nil {
 		return err
 	}
-	l.quiet.Store(!dirty)
-	l.last.Store(time.Now().UnixNano())
-	return nil
+	l.quiet.Store(true)
+	return indexfile.BeginSession(p.FS, p.Dir, used, barrier)
 }
 
 // touch is called before the first byte of a new block, or of a change of index or bitmap, can reach the disk.

@@ -1,7 +1,9 @@
 package node_test
 
 import (
+	"fmt"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,15 +29,31 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// TestSizeFollows: sizes that change quickly are never served from the cache.
+// TestSizeFollows: sizes that change quickly are never served from a cache, also
+// while the close of the writer, which nobody waits for, is still on its way.
 func TestSizeFollows(t *testing.T) {
 	m := newMount(t, nil)
-	for i := int64(1); i < 300; i++ {
-		check(t, os.WriteFile(m.path("file"), make([]byte, i), 0o644))
-		if st := stat(t, m.path("file")); st.Size != i {
-			t.Fatalf("size %d, want %d", st.Size, i)
-		}
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for i := int64(1); i < 500; i++ {
+				p := m.path(fmt.Sprint("file", g))
+				if i%2 == 0 { // a new file, or more in an old one
+					os.Remove(p)
+				}
+				if err := os.WriteFile(p, make([]byte, i), 0o644); err != nil {
+					t.Error(err)
+					return
+				}
+				var st unix.Stat_t
+				if err := unix.Lstat(p, &st); err != nil || st.Size != i {
+					t.Errorf("size %d, %v, want %d", st.Size, err, i)
+					return
+				}
+			}
+		})
 	}
+	wg.Wait()
 }
 
 // TestDamagedHeader: such a file is listed with the size its entries could hold,

@@ -15,12 +15,13 @@ func (fs *FS) errno(op string, id uint64, err error) fusefs.Status {
 	if err == nil {
 		return fusefs.OK
 	}
-	if e, ok := err.(syscall.Errno); ok {
-		return fusefs.Status(e)
-	}
 	st, known := classify(err)
 	if st == fusefs.EIO || !known {
 		fs.logf("%s node %d: %v", op, id, err)
+	}
+	if st == fusefs.ENOSYS {
+		// The kernel would never ask for that operation again, on any file.
+		st = fusefs.ENOTSUP
 	}
 	return st
 }
@@ -42,6 +43,9 @@ func classify(err error) (fusefs.Status, bool) {
 	var e syscall.Errno
 	if errors.As(err, &e) {
 		return fusefs.Status(e), true
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		return fusefs.ENOTSUP, true
 	}
 	return fusefs.EIO, false
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,44 @@ type fakeManager struct {
 	mu   sync.Mutex
 	open map[uint64]*fakeFile
 	kept map[uint64][]byte
+
+	fail  error // what writes and reads of data return
+	syncs int   // calls of Handle.Sync
+
+	// Called without locks: before a write changes anything, after it did, and
+	// after a read has its data but before it returns.
+	beforeWrite, afterWrite, afterRead hook
+}
+
+// hook is a function that may be set while others call it.
+type hook struct{ f atomic.Pointer[func()] }
+
+func (h *hook) set(f func()) { h.f.Store(&f) }
+func (h *hook) clear()       { h.f.Store(nil) }
+
+func (h *hook) call() {
+	if f := h.f.Load(); f != nil {
+		(*f)()
+	}
+}
+
+// broken sets the error of all following reads and writes.
+func (m *fakeManager) broken(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
+}
+
+func (m *fakeManager) failure() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fail
+}
+
+func (m *fakeManager) synced() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.syncs
 }
 
 func newFake() *fakeManager {
@@ -185,6 +224,10 @@ func (f *fakeFile) CopyFrom(src node.File, srcOff, dstOff, n int64) (int64, erro
 type fakeHandle struct{ f *fakeFile }
 
 func (h *fakeHandle) ReadAt(p []byte, off int64) (int, error) {
+	if err := h.f.m.failure(); err != nil {
+		return 0, err
+	}
+	defer h.f.m.afterRead.call()
 	h.f.mu.Lock()
 	defer h.f.mu.Unlock()
 	if off >= int64(len(h.f.data)) {
@@ -194,6 +237,11 @@ func (h *fakeHandle) ReadAt(p []byte, off int64) (int, error) {
 }
 
 func (h *fakeHandle) WriteAt(p []byte, off int64) (int, error) {
+	if err := h.f.m.failure(); err != nil {
+		return 0, err
+	}
+	h.f.m.beforeWrite.call()
+	defer h.f.m.afterWrite.call()
 	h.f.mu.Lock()
 	defer h.f.mu.Unlock()
 	if end := off + int64(len(p)); end > int64(len(h.f.data)) {
@@ -205,6 +253,9 @@ func (h *fakeHandle) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (h *fakeHandle) Sync(bool) error {
+	h.f.m.mu.Lock()
+	h.f.m.syncs++
+	h.f.m.mu.Unlock()
 	if err := h.f.Drain(); err != nil {
 		return err
 	}

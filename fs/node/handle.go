@@ -98,10 +98,13 @@ func (fs *FS) closeHandle(h *handle) error {
 	var err error
 	switch {
 	case h.data != nil:
-		err = errors.Join(h.data.Close(), h.file.Close())
 		if h.write {
+			// Before, so that nobody finds a size from before the close once the
+			// file counts as closed; after, against one who looked in between.
 			h.node.Size.Invalidate()
+			defer h.node.Size.Invalidate()
 		}
+		err = errors.Join(h.data.Close(), h.file.Close())
 		if h.cached {
 			h.node.CachedHandles.Add(-1)
 		}

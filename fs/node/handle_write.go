@@ -45,8 +45,9 @@ func (fs *FS) Write(_ <-chan struct{}, in *fusefs.WriteIn, data []byte) (uint32,
 
 // dropPages makes the kernel forget cached pages of what was just written past
 // them. It dropped them before the write, but a reader with a cached handle may
-// have brought old content back meanwhile. Not for writes that come out of the
-// page cache: those pages are locked until the answer.
+// have brought old content back meanwhile; kernels of today drop them once more
+// afterwards, older ones do not. Not for writes that come out of the page cache:
+// those pages are locked until the answer.
 func (fs *FS) dropPages(h *handle, in *fusefs.WriteIn, n int) {
 	if h.direct && in.WriteFlags&fusefs.WRITE_CACHE == 0 && h.node.CachedHandles.Load() > 0 && fs.server != nil {
 		fs.server.InodeNotify(in.NodeId, int64(in.Offset), int64(n))

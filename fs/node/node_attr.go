@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"time"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -38,6 +39,7 @@ func (fs *FS) replyAttr(n *inode.Node, fd int, out *fusefs.AttrOut) fusefs.Statu
 
 // fillAttr turns what is known below into what a user sees.
 func (fs *FS) fillAttr(n *inode.Node, st *unix.Stat_t, out *fusefs.Attr) {
+	fs.present(n, st)
 	*out = fusefs.Attr{
 		Ino: st.Ino, Size: uint64(st.Size), Blocks: uint64(st.Blocks), Blksize: uint32(st.Blksize),
 		Atime: uint64(st.Atim.Sec), Atimensec: uint32(st.Atim.Nsec),
@@ -46,53 +48,69 @@ func (fs *FS) fillAttr(n *inode.Node, st *unix.Stat_t, out *fusefs.Attr) {
 		Mode: st.Mode, Nlink: uint32(st.Nlink), Rdev: uint32(st.Rdev),
 		Owner: fusefs.Owner{Uid: st.Uid, Gid: st.Gid},
 	}
+}
+
+// present changes st from what lies below to what a user sees: the logical size,
+// blocks made of it, and the time of a write that is still on its way.
+//
+// The data path is asked before the underlying file is looked at (again). The
+// other way round a flush in between would hide a write from both: not yet below
+// when we looked, no longer on its way when we asked; and the kernel would
+// remember that answer for a minute.
+func (fs *FS) present(n *inode.Node, st *unix.Stat_t) {
 	if n.Special != "" {
-		out.Mode &^= 0o222
+		st.Mode &^= 0o222
 		return
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return
 	}
-	v := fs.fileView(n, st)
-	out.Size, out.Blocks, out.Blksize = uint64(v.size), v.blocks, uint32(fs.cfg.BlockSize)
-	if v.modified {
-		out.Mtime, out.Mtimensec = uint64(v.sec), v.nsec
-		out.Ctime, out.Ctimensec = uint64(v.sec), v.nsec
-	}
-}
-
-// view is what the underlying file does not show: the logical size, and the
-// time of a write that is still on its way.
-type view struct {
-	size     int64
-	blocks   uint64
-	modified bool
-	sec      int64
-	nsec     uint32
-}
-
-// fileView asks the open file, or reads the header of one that is not open.
-func (fs *FS) fileView(n *inode.Node, st *unix.Stat_t) (v view) {
-	stamp := inode.Stamp{Sec: st.Ctim.Sec, Nsec: st.Ctim.Nsec, Length: st.Size}
-	size, cached, version := n.Size.Get(stamp)
+	var size int64
 	if f := fs.cfg.Files.Find(uint64(n.ID)); f != nil {
-		v.size = f.Size()
-		if t, dirty := f.Modified(); dirty {
-			v.sec, v.nsec = t.Unix(), uint32(t.Nanosecond())
-			v.modified = v.sec > st.Mtim.Sec || v.sec == st.Mtim.Sec && int64(v.nsec) > st.Mtim.Nsec
+		mtime, dirty := f.Modified()
+		size = f.Size()
+		fs.statAgain(n, st)
+		if dirty {
+			setModified(st, mtime)
 		}
 		if err := f.Close(); err != nil {
 			fs.logf("close node %d after stat: %v", n.ID, err)
 		}
-	} else if cached {
-		v.size = size
 	} else {
-		v.size = fs.closedSize(n, st)
-		n.Size.Put(stamp, v.size, version)
+		fs.statAgain(n, st)
+		stamp := inode.Stamp{Sec: st.Ctim.Sec, Nsec: st.Ctim.Nsec, Length: st.Size}
+		known, ok, version := n.Size.Get(stamp)
+		if !ok {
+			known = fs.closedSize(n, st)
+			n.Size.Put(stamp, known, version)
+		}
+		size = known
 	}
 	block := uint64(fs.cfg.BlockSize)
-	v.blocks = (uint64(v.size) + block - 1) / block * block / statBlock
-	return v
+	st.Size, st.Blksize = size, int64(block)
+	st.Blocks = int64((uint64(size) + block - 1) / block * block / statBlock)
+}
+
+// setModified sets the times as a write at t would have.
+func setModified(st *unix.Stat_t, t time.Time) {
+	st.Mtim = unix.Timespec{Sec: t.Unix(), Nsec: int64(t.Nanosecond())}
+	if st.Ctim.Sec < st.Mtim.Sec || st.Ctim.Sec == st.Mtim.Sec && st.Ctim.Nsec < st.Mtim.Nsec {
+		st.Ctim = st.Mtim
+	}
+}
+
+// statAgain renews st. If that cannot be done, what was seen before is right as
+// well, only older.
+func (fs *FS) statAgain(n *inode.Node, st *unix.Stat_t) {
+	fd, err := fs.table.Acquire(n)
+	if err != nil {
+		return
+	}
+	defer fs.table.Release(n)
+	var again unix.Stat_t
+	if unix.Fstat(fd, &again) == nil {
+		*st = again
+	}
 }
 
 // closedSize reads the logical size of a file that is not open. A damaged header

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"errors"
+
 	fusefs "github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
@@ -115,7 +117,7 @@ func (fs *FS) Create(_ <-chan struct{}, in *fusefs.CreateIn, name string, out *f
 		return code
 	}
 	data, err := openat(dirFD, name, createFlags, createMode(dirFD, in.Mode&0o7777, in.Umask))
-	if err == unix.EEXIST && in.Flags&unix.O_EXCL == 0 {
+	if errors.Is(err, unix.EEXIST) && in.Flags&unix.O_EXCL == 0 {
 		return fs.createExisting(dir, dirFD, name, in, out)
 	}
 	if err != nil {
@@ -181,6 +183,9 @@ func (fs *FS) newFile(dir *inode.Node, dirFD, data int, name string, in *fusefs.
 	if err != nil {
 		fs.table.Forget(n.ID, 1)
 		return nil, fs.errno("open new file", uint64(n.ID), err)
+	}
+	if seen, _ := n.Privs.Known(0); out.Attr.Mode&(unix.S_ISUID|unix.S_ISGID) == 0 {
+		n.Privs.Learn(seen, inode.PrivNoSuid|inode.PrivNoCaps)
 	}
 	fs.addHandle(n, f, in.Flags, &out.OpenOut)
 	return n, fusefs.OK

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"tresor/fs/inode"
@@ -26,10 +28,10 @@ func (fs *FS) dropPrivs(n *inode.Node, suid bool) {
 	}
 	defer fs.table.Release(n)
 	dropped := false
-	switch err := unix.Removexattr(procName(fd), capability); err {
-	case nil:
+	switch err := unix.Removexattr(procName(fd), capability); {
+	case err == nil:
 		dropped = true
-	case unix.ENODATA, unix.EOPNOTSUPP:
+	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.EOPNOTSUPP):
 	default:
 		fs.logf("drop capabilities of node %d: %v", n.ID, err)
 		need = 0

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"errors"
+
 	fusefs "github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 
@@ -31,7 +33,7 @@ func (fs *FS) Rename(_ <-chan struct{}, in *fusefs.RenameIn, oldName, newName st
 	}
 	defer unix.Close(moved)
 	target, err := openat(toFD, newName, pathOnly, 0)
-	if err != nil && err != unix.ENOENT {
+	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return fs.errno("rename to", in.Newdir, err)
 	}
 	if err := unix.Renameat2(fromFD, oldName, toFD, newName, uint(in.Flags)); err != nil {

@@ -93,6 +93,7 @@ func (fs *FS) setSize(n *inode.Node, in *fusefs.SetAttrIn) fusefs.Status {
 		return fs.errno("truncate", in.NodeId, err)
 	}
 	err = f.Truncate(int64(in.Size))
+	n.Size.Invalidate()
 	if e := f.Close(); err == nil {
 		err = e
 	}

@@ -19,22 +19,14 @@ func (fs *FS) Statx(_ <-chan struct{}, in *fusefs.StatxIn, out *fusefs.StatxOut)
 	}
 	out.SetTimeout(fs.attrTimeout(n))
 	out.FromStatx(&sx)
-	if n.Special != "" {
-		out.Statx.Mode &^= 0o222
-		return fusefs.OK
-	}
-	if sx.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fusefs.OK
-	}
-	st := unix.Stat_t{Size: int64(sx.Size)}
+	st := unix.Stat_t{Mode: uint32(sx.Mode), Size: int64(sx.Size), Blocks: int64(sx.Blocks), Blksize: int64(sx.Blksize)}
 	st.Ctim = unix.Timespec{Sec: sx.Ctime.Sec, Nsec: int64(sx.Ctime.Nsec)}
 	st.Mtim = unix.Timespec{Sec: sx.Mtime.Sec, Nsec: int64(sx.Mtime.Nsec)}
-	v := fs.fileView(n, &st)
-	out.Statx.Size, out.Statx.Blocks, out.Statx.Blksize = uint64(v.size), v.blocks, uint32(fs.cfg.BlockSize)
-	if v.modified {
-		out.Statx.Mtime.Sec, out.Statx.Mtime.Nsec = uint64(v.sec), v.nsec
-		out.Statx.Ctime.Sec, out.Statx.Ctime.Nsec = uint64(v.sec), v.nsec
-	}
+	fs.present(n, &st)
+	x := &out.Statx
+	x.Mode, x.Size, x.Blocks, x.Blksize = uint16(st.Mode), uint64(st.Size), uint64(st.Blocks), uint32(st.Blksize)
+	x.Mtime.Sec, x.Mtime.Nsec = uint64(st.Mtim.Sec), uint32(st.Mtim.Nsec)
+	x.Ctime.Sec, x.Ctime.Nsec = uint64(st.Ctim.Sec), uint32(st.Ctim.Nsec)
 	return fusefs.OK
 }
 

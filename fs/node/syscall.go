@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"strconv"
 	"unsafe"
 
@@ -27,7 +28,7 @@ func procName(fd int) string { return procFD + strconv.Itoa(fd) }
 func openat(dir int, name string, flags int, mode uint32) (int, error) {
 	for {
 		fd, err := unix.Openat(dir, name, flags|unix.O_CLOEXEC, mode)
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			return fd, err
 		}
 	}
@@ -78,7 +79,7 @@ func link(fd, dir int, name string) error {
 	return unix.Linkat(unix.AT_FDCWD, procName(fd), dir, name, unix.AT_SYMLINK_FOLLOW)
 }
 
-// exists tells whether an extended attribute is there.
+// hasXattr tells whether an extended attribute is there.
 func hasXattr(fd int, name string) bool {
 	n, err := unix.Getxattr(procName(fd), name, nil)
 	return err == nil && n > 0

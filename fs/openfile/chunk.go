@@ -154,6 +154,9 @@ func (f *File) store(batch []*chunk) {
 // storeRun writes entries and, if the file grew, its size before: a crash in between leaves a file that is short, not one with
 // bytes that nobody wrote.
 func (f *File) storeRun(first uint64, run []format.Entry, end int64) error {
+	if err := f.m.vol.Touch(); err != nil {
+		return err
+	}
 	before := f.stored.Load()
 	if end > before {
 		if err := f.recipe.WriteHeader(uint64(end)); err != nil {

@@ -79,12 +79,16 @@ func (f *File) copyRange(src *File, srcOff, dstOff, n int64) error {
 	whole := n / bs
 	// The last block of src may be taken as it is if nothing of dst lies behind it.
 	end := dstOff + n
-	if n%bs != 0 && srcOff+n == src.stored.Load() && end >= f.stored.Load() {
+	tail := n%bs != 0 && srcOff+n == src.stored.Load() && end >= f.stored.Load()
+	if tail {
 		whole++
-		f.tailKnown.Store(false)
 	}
 	if whole > 0 {
-		if err := f.copyEntries(src, uint64(srcOff/bs), uint64(dstOff/bs), uint64(whole), end); err != nil {
+		err := f.copyEntries(src, uint64(srcOff/bs), uint64(dstOff/bs), uint64(whole), end)
+		if tail {
+			f.tailKnown.Store(false) // the block comes with whatever src has past its end; making room has set it
+		}
+		if err != nil {
 			return err
 		}
 		srcOff, dstOff, n = srcOff+whole*bs, dstOff+whole*bs, n-whole*bs
@@ -118,6 +122,9 @@ func (f *File) copyEntries(src *File, from, to, count uint64, end int64) error {
 		if err := f.resize(end); err != nil {
 			return err
 		}
+	}
+	if err := f.m.vol.Touch(); err != nil {
+		return err
 	}
 	t := f.m.vol.Enter()
 	defer f.m.vol.Leave(t)

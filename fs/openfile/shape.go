@@ -37,6 +37,9 @@ func (f *File) resize(size int64) error {
 		}
 	}
 	length, err := f.geo.FileLength(uint64(size))
+	if err == nil {
+		err = f.m.vol.Touch()
+	}
 	if err != nil {
 		return err
 	}
@@ -80,6 +83,9 @@ func (f *File) putBlocks(first uint64, p []byte) error {
 	defer f.m.vol.Leave(t)
 	entries := make([]format.Entry, len(p)/f.geo.BlockSize)
 	if err := f.m.vol.NewWriter().Put(p, entries); err != nil {
+		return err
+	}
+	if err := f.m.vol.Touch(); err != nil {
 		return err
 	}
 	f.mu.Lock()
@@ -199,6 +205,9 @@ func (f *File) clearEntries(first, last uint64) error {
 	f.mu.Lock()
 	f.unsynced = true
 	f.mu.Unlock()
+	if err := f.m.vol.Touch(); err != nil {
+		return err
+	}
 	es := int64(f.geo.EntrySize)
 	at, n := format.FileHeaderSize+int64(first)*es, int64(last-first)*es
 	if n >= 4096 {

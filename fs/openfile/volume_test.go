@@ -76,9 +76,7 @@ func (r *rig) file(name string) *openfile.Handle {
 	if _, ok := r.ids[name]; !ok {
 		r.ids[name] = openfile.ID(len(r.ids) + 10)
 	}
-	f, err := r.m.Open(r.ids[name], func() (disk.File, error) {
-		return disk.OS().OpenFile(r.path(name), os.O_RDWR|os.O_CREATE, 0o600)
-	})
+	f, err := r.m.Open(r.ids[name], openUnder(r.path(name)))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -111,4 +109,9 @@ func (r *rig) check() {
 	if s := sum.Status(); s != 0 {
 		r.t.Errorf("check: want status 0, have %d (%s)", s, sum.StatusText())
 	}
+}
+
+// openUnder opens (and creates) an underlying file.
+func openUnder(name string) func() (disk.File, error) {
+	return func() (disk.File, error) { return disk.OS().OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600) }
 }

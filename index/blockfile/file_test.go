@@ -18,6 +18,7 @@ import (
 	"tresor/index/disk"
 	"tresor/index/disk/disktest"
 	"tresor/index/format"
+	"tresor/integration/goldenvol"
 )
 
 const (
@@ -69,10 +70,10 @@ func raw(t *testing.T, m disk.FS, name string) []byte {
 
 // TestCreateGolden compares a new file with what the original's mkfs wrote.
 func TestCreateGolden(t *testing.T) {
-	golden, err := filepath.Glob("/work/shared/golden/empty-*.tar.zst")
+	golden, err := filepath.Glob(filepath.Join(goldenvol.Dir(), "empty-*.tar.zst"))
 	must(t, err)
 	if len(golden) == 0 {
-		t.Skip("the golden volumes are not on this machine")
+		t.Fatalf("no golden volumes in %s", goldenvol.Dir())
 	}
 	for _, tar := range golden {
 		t.Run(filepath.Base(tar), func(t *testing.T) {

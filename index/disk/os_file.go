@@ -159,5 +159,14 @@ func (f *osFile) Free() (uint64, error) {
 	if unit == 0 { // file systems older than the field
 		unit = st.Bsize
 	}
-	return st.Bfree * uint64(unit), nil
+	return (st.Bfree - min(st.Bfree, withheld(&st))) * uint64(unit), nil
+}
+
+// withheld is how many of the blocks that ext4 reports as free it gives to nobody, not even to root: its reserved_clusters, a fiftieth
+// of the file system up to 4096 clusters. f_bavail leaves them out, but root's own reserve as well.
+func withheld(st *unix.Statfs_t) uint64 {
+	if st.Type != unix.EXT4_SUPER_MAGIC {
+		return 0
+	}
+	return min(st.Blocks/50, 4096)
 }

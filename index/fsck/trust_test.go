@@ -271,6 +271,26 @@ func TestDamages(t *testing.T) {
 	}
 }
 
+// TestMisplacedEntriesAreProved holds that an entry in the wrong place is not believed, even where a file agrees with it.
+func TestMisplacedEntriesAreProved(t *testing.T) {
+	v := indextest.New(t, indextest.Options{})
+	data := random(14, 6*4096)
+	v.Store(map[string][]byte{"a": data})
+	bad := v.Entries()[0]
+	v.WithIndex(func(t *table.Table, _ *bitmap.Bitmap) {
+		_, s, _ := t.Lookup(&bad.Hash)
+		t.Clear(s, s+1)
+		for s = t.Slots() - 1; !t.Empty(s); s-- {
+		}
+		t.Put(s, &bad)
+	})
+	v.DamageBlock(bad.Addr)
+	if res := v.Repair(fsck.RepairOptions{}); res.Suspects == 0 || res.Status() != fsck.Lost {
+		t.Errorf("repair: have %d blocks hashed, status %d; want some, and %d", res.Suspects, res.Status(), fsck.Lost)
+	}
+	indextest.AssertStatus(t, v.FS, v.Dir, fsck.Lost)
+}
+
 // TestSizes holds what becomes of lengths and sizes that do not fit.
 func TestSizes(t *testing.T) {
 	v := indextest.New(t, indextest.Options{})

@@ -1,0 +1,107 @@
+# `make` lists the targets. All of them run from a fresh clone; those that need programs of Debian install them (as root).
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+BINDIR   = $(PREFIX)/bin
+# mount(8) looks for its helpers in /sbin only, whatever the prefix.
+SBINDIR  = /sbin
+SIZE    ?= 400M
+FUZZTIME ?= 5s
+GO      ?= go
+
+# Git refuses to tell the revision of a clone that belongs to somebody else; a build must not fail for that.
+STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
+export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=$(STAMP))
+export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
+
+NAMES   := mkddumbfs fsckddumbfs
+HELPERS := mount.fuse.ddumbfs mount.ddumbfs umount.fuse.ddumbfs umount.ddumbfs
+
+NEED_DEMO := fusermount3=fuse3 mkfs.ext4=e2fsprogs losetup=mount
+NEED_TEST := $(NEED_DEMO) zstd=zstd setfattr=attr setfacl=acl gcc=gcc
+NEED_TEST += $(if $(wildcard /usr/include/stdlib.h),,no-libc-headers=libc6-dev)
+
+# What mounts, makes loop devices or starts the program.
+MOUNTING := ./integration/...
+# Everything else: quick, and run with the race detector.
+QUICK     = $$($(GO) list ./... | grep -v /integration/) ./integration/goldenvol
+
+.PHONY: help build unit test race stress fuzz lint integration golden-check bench cover fmt install uninstall demo ci clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the program and its other names, in bin/
+	@mkdir -p bin
+	$(GO) build -o bin/ddumbfs ./cmd/ddumbfs
+	@for n in $(NAMES); do ln -sf ddumbfs bin/$$n; done
+
+unit: need-test ## the quick tests of the packages
+	$(GO) test $(QUICK)
+
+race: need-test ## the same with the race detector
+	$(GO) test -race -count=1 $(QUICK)
+
+integration: need-test ## what needs mounts, loop devices and the built program
+	$(GO) test -count=1 -timeout 20m $(MOUNTING)
+
+stress: need-test ## everything in its long form; hours
+	TRESOR_LONG=1 TRESOR_STRESS=1 $(GO) test -race -count=1 -timeout 6h $(QUICK)
+	TRESOR_LONG=1 $(GO) test -count=1 -timeout 6h $(MOUNTING)
+
+golden-check: need-test ## the tests over volumes made by the original
+	$(GO) test -count=1 ./integration/golden...
+	$(GO) test -count=1 -run Golden ./index/...
+
+fuzz: need-test ## every fuzz target for a short time (FUZZTIME=5s)
+	@set -e; grep -rl '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			echo "$$(dirname $$file): $$name"; \
+			$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$(dirname $$file) </dev/null; \
+		done; \
+	done
+
+lint: ## format, vet, and the rules of the project (integration/layout)
+	@unformatted=$$(gofmt -l .); \
+		[ -z "$$unformatted" ] || { echo "not formatted, run make fmt:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) test -count=1 ./integration/layout
+
+test: lint fuzz race integration ## everything that CI runs
+
+ci: ## what CI runs, as CI runs it
+	.ci/run
+
+bench: ## the benchmarks of the packages
+	$(GO) test -run '^$$' -bench . ./index/...
+
+cover: need-test ## what the quick tests cover, in bin/cover.txt and bin/cover.html
+	@mkdir -p bin
+	$(GO) test -coverpkg=./index/...,./fs/...,./cmd/... -coverprofile=bin/cover.prof $(QUICK)
+	$(GO) tool cover -func=bin/cover.prof >bin/cover.txt
+	$(GO) tool cover -html=bin/cover.prof -o bin/cover.html
+	@tail -1 bin/cover.txt
+
+demo: need-demo build ## real backups of a real disk image, compared byte for byte (SIZE=400M)
+	integration/demo/demo.sh bin/ddumbfs $(SIZE)
+
+fmt: ## format the source
+	gofmt -l -w .
+
+install: build ## the program, its names and the helpers of mount(8) (PREFIX, DESTDIR)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR)
+	install -m 755 bin/ddumbfs $(DESTDIR)$(BINDIR)/ddumbfs
+	@for n in $(NAMES); do ln -sfn ddumbfs $(DESTDIR)$(BINDIR)/$$n; done
+	@for n in $(HELPERS); do ln -sfn $(BINDIR)/ddumbfs $(DESTDIR)$(SBINDIR)/$$n; done
+
+uninstall: ## what install put there
+	rm -f $(DESTDIR)$(BINDIR)/ddumbfs $(addprefix $(DESTDIR)$(BINDIR)/,$(NAMES)) $(addprefix $(DESTDIR)$(SBINDIR)/,$(HELPERS))
+
+clean: ## remove bin/
+	rm -rf bin
+
+.PHONY: need-test need-demo
+need-test:
+	@.ci/need $(NEED_TEST)
+need-demo:
+	@.ci/need $(NEED_DEMO)
