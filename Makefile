@@ -54,12 +54,7 @@ golden-check: need-test ## the tests over volumes made by the original
 	$(GO) test -count=1 -run Golden ./index/...
 
 fuzz: need-test ## every fuzz target for a short time (FUZZTIME=5s)
-	@set -e; grep -rl '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do \
-		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
-			echo "$$(dirname $$file): $$name"; \
-			$(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) $$(dirname $$file) </dev/null; \
-		done; \
-	done
+	@.ci/fuzz $(FUZZTIME)
 
 lint: ## format, vet, and the rules of the project (integration/layout)
 	@unformatted=$$(gofmt -l .); \

@@ -233,6 +233,10 @@ func (v *Volume) Failed() error {
 	return nil
 }
 
+// SyncFailed makes the volume refuse everything that promises durability, since a stored file or directory could not be synced, and returns
+// the error for the caller.
+func (v *Volume) SyncFailed(err error) error { return v.fail(err) }
+
 // fail makes the volume refuse everything that promises durability, with the first error.
 func (v *Volume) fail(err error) error {
 	err = format.Mark(format.ErrIO, fmt.Errorf("the volume stopped taking writes after: %w", err))

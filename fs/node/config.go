@@ -32,8 +32,9 @@ type File interface {
 // Attributes of an open file that the underlying file does not show yet.
 type Attributes interface {
 	Size() int64
-	// Modified returns the time of the last write that is not visible below,
-	// and whether there is one.
+	// Modified returns the time of the last write that is not visible below, and
+	// whether there is one. There is until the underlying file has that very
+	// time: were it to show another one for a moment, the kernel would keep it.
 	Modified() (time.Time, bool)
 	// Drain puts everything that was accepted into the underlying file.
 	Drain() error
@@ -77,11 +78,11 @@ type Mover interface {
 type Direct int
 
 const (
-	// DirectAuto: writable handles do where the kernel can mmap such files, others not.
+	// DirectAuto: where the kernel can mmap such files writable handles and those opened with O_DIRECT do.
 	DirectAuto Direct = iota
 	// DirectAlways: all handles do.
 	DirectAlways
-	// DirectNever: only those opened with O_DIRECT do.
+	// DirectNever: none does; O_DIRECT is the kernel's own, around its cache.
 	DirectNever
 )
 

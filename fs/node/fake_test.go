@@ -163,10 +163,15 @@ func (f *fakeFile) Drain() error {
 	if !f.dirty {
 		return nil
 	}
-	f.dirty = false
 	var buf [format.FileHeaderSize]byte
 	format.PutFileHeader(buf[:], uint64(len(f.data)))
-	_, err := unix.Pwrite(f.fd, buf[:], 0)
+	if _, err := unix.Pwrite(f.fd, buf[:], 0); err != nil {
+		return err
+	}
+	// The time that Modified told stays, and Modified tells it until it does.
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(f.at.UnixNano())}
+	err := unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprint("/proc/self/fd/", f.fd), times, 0)
+	f.dirty = false
 	return err
 }
 

@@ -62,14 +62,18 @@ func (fs *FS) openFile(n *inode.Node) (File, error) {
 // A direct handle hands requests of any size to us at once. A read-only one goes
 // through the page cache, which no other mount can make stale. The kernel drops
 // cached pages before a direct write only, so Write drops them afterwards too.
+//
+// Kernels that cannot map direct files (before 6.6) do not look at the page cache
+// for them at all: there O_DIRECT is left to the kernel, which writes back and
+// drops pages around it.
 func (fs *FS) addHandle(n *inode.Node, f File, flags uint32, out *fusefs.OpenOut) {
 	h := &handle{node: n, file: f, data: f.NewHandle(), raw: -1}
 	h.write = flags&unix.O_ACCMODE != unix.O_RDONLY
-	switch {
-	case flags&unix.O_DIRECT != 0, fs.cfg.Direct == DirectAlways:
+	switch fs.cfg.Direct {
+	case DirectAlways:
 		h.direct = true
-	case fs.cfg.Direct == DirectAuto:
-		h.direct = h.write && fs.directMmap
+	case DirectAuto:
+		h.direct = fs.directMmap && (h.write || flags&unix.O_DIRECT != 0)
 	}
 	h.cached = !h.direct
 	if h.direct {

@@ -181,7 +181,7 @@ func (f *File) endLocked(batch []*chunk) {
 		if c.err != nil {
 			f.failedLocked(c)
 		} else {
-			f.unsynced = true
+			f.changes++
 		}
 		if c.waiter != nil {
 			c.waiter <- c.err

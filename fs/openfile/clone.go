@@ -126,6 +126,7 @@ func (f *File) copyEntries(src *File, from, to, count uint64, end int64) error {
 	if err := f.m.vol.Touch(); err != nil {
 		return err
 	}
+	defer f.changed()
 	t := f.m.vol.Enter()
 	defer f.m.vol.Leave(t)
 	entries := make([]format.Entry, min(cloneBatch, count))
@@ -143,9 +144,6 @@ func (f *File) copyEntries(src *File, from, to, count uint64, end int64) error {
 		}
 		from, to, count = from+uint64(n), to+uint64(n), count-uint64(n)
 	}
-	f.mu.Lock()
-	f.unsynced = true
-	f.mu.Unlock()
 	return nil
 }
 

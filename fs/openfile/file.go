@@ -30,6 +30,9 @@ type File struct {
 	// tailKnown: the bytes of the last stored block past the stored size are known to be zeros.
 	tailKnown atomic.Bool
 
+	// times is held while the underlying file gets its time of modification (I/O). Taken under shape, before mu.
+	times sync.Mutex
+
 	// stored is the size in the header of the underlying file. Written by the committer or under shape (exclusive).
 	stored atomic.Int64
 
@@ -47,13 +50,14 @@ type File struct {
 	rests      map[uint64]*rest
 	mtime      time.Time
 	timeDirty  bool
-	unsynced   bool
-	errSeq     uint64 // counts failed background writes
-	err        error  // the last of them
+	// changes counts what was done to the underlying file, durable is how many of these are known to be on the disk.
+	changes, durable uint64
+	errSeq           uint64 // counts failed background writes
+	err              error  // the last of them
 }
 
 func newFile(m *Manager, id ID, d disk.File) (*File, error) {
-	f := &File{m: m, id: id, geo: m.geo, disk: d, recipe: recipe.New(d, m.geo), refs: 1, rests: make(map[uint64]*rest), unsynced: true}
+	f := &File{m: m, id: id, geo: m.geo, disk: d, recipe: recipe.New(d, m.geo), refs: 1, rests: make(map[uint64]*rest), changes: 1}
 	f.cond.L = &f.mu
 	h, err := f.recipe.ReadHeader()
 	if err != nil {
@@ -71,28 +75,34 @@ func (f *File) ID() ID { return f.id }
 // that no handle is left to report are returned here and logged.
 func (f *File) Close() error {
 	m := f.m
-	m.mu.Lock()
-	last := f.refs == 1
-	if !last {
-		f.refs--
+	var errs []error
+	for {
+		m.mu.Lock()
+		last, idle := f.refs == 1, f.idle()
+		if !last || idle {
+			f.refs--
+		}
+		if last && idle {
+			delete(m.files, f.id)
+		}
+		m.mu.Unlock()
+		switch {
+		case !last:
+			return errors.Join(errs...)
+		case idle:
+			return errors.Join(append(errs, f.disk.Close())...)
+		}
+		// Flush while others can still find the file, so that nobody opens it beside us with data missing. Whoever found it meanwhile may
+		// have written and gone again.
+		errs = append(errs, f.flush())
 	}
-	m.mu.Unlock()
-	if !last {
-		return nil
-	}
-	// Flush while others can still find the file, so that nobody opens it beside us with data missing.
-	err := f.flush()
-	m.mu.Lock()
-	f.refs--
-	gone := f.refs == 0
-	if gone {
-		delete(m.files, f.id)
-	}
-	m.mu.Unlock()
-	if gone {
-		err = errors.Join(err, f.disk.Close())
-	}
-	return err
+}
+
+// idle tells whether all that was accepted is in the underlying file.
+func (f *File) idle() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.queue) == 0 && len(f.rests) == 0 && !f.timeDirty
 }
 
 func (f *File) unref() {
@@ -138,12 +148,26 @@ func (f *File) flushShaped() error {
 	if err == nil && f.errSeq != before {
 		err = f.err
 	}
-	mtime, dirty := f.mtime, f.timeDirty
-	f.timeDirty = false
 	f.mu.Unlock()
-	if dirty {
-		err = errors.Join(err, f.setModified(mtime))
+	return errors.Join(err, f.storeTime())
+}
+
+// storeTime gives the underlying file the time of the last write, if it does not have it yet. Whoever sets another time after a
+// Drain can rely on it that no older flush comes late and sets this one.
+func (f *File) storeTime() error {
+	f.times.Lock()
+	defer f.times.Unlock()
+	f.mu.Lock()
+	mtime, dirty := f.mtime, f.timeDirty
+	f.mu.Unlock()
+	if !dirty {
+		return nil
 	}
+	err := f.setModified(mtime)
+	// Only now: who asks in between must not see the time at which the entries were written.
+	f.mu.Lock()
+	f.timeDirty = f.mtime != mtime
+	f.mu.Unlock()
 	return err
 }
 
@@ -186,22 +210,47 @@ func (f *File) sync(dataOnly bool) error {
 		return err
 	}
 	f.mu.Lock()
-	need := f.unsynced
-	f.unsynced = false
+	n := f.changes
+	need := n > f.durable
 	f.mu.Unlock()
 	if !need && dataOnly {
-		return nil
+		return f.m.vol.Failed()
 	}
-	err := f.m.vol.Sync()
-	if err == nil {
-		if err = f.disk.SyncAll(); err != nil {
-			err = f.wrap("sync", 0, err)
+	if err := f.m.vol.Sync(); err != nil {
+		return err
+	}
+	if need {
+		if err := f.syncHeader(); err != nil {
+			return err
 		}
 	}
-	if err != nil {
-		f.mu.Lock()
-		f.unsynced = true
-		f.mu.Unlock()
+	if err := f.disk.SyncAll(); err != nil {
+		// The kernel tells this once: the next sync of the file would prove nothing.
+		return f.m.vol.SyncFailed(f.wrap("sync", 0, err))
 	}
-	return err
+	f.mu.Lock()
+	f.durable = max(f.durable, n)
+	f.mu.Unlock()
+	return nil
+}
+
+// syncHeader makes sure that an empty file has a header before it is synced.
+func (f *File) syncHeader() error {
+	if f.stored.Load() > 0 || f.m.vol.ReadOnly() {
+		return nil
+	}
+	f.shape.Lock() // keeps the committer out: nothing is pending when it is held and flushed
+	defer f.shape.Unlock()
+	if err := f.flushShaped(); err != nil {
+		return err
+	}
+	return f.beginHeader()
+}
+
+// changed notes that the underlying file was changed. It is called after the change and before shape is let go: a sync that began meanwhile
+// has not made it durable.
+func (f *File) changed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changes++
 }

@@ -48,6 +48,9 @@ type Manager struct {
 	readers sync.Pool
 	blocks  sync.Pool // of *[]byte, BlockSize each, for block buffers
 
+	// settling is held by the one who takes all slots; nothing but slots is taken under it.
+	settling sync.Mutex
+
 	// pending counts the blocks that were accepted and may still need a free block.
 	pending atomic.Int64
 
@@ -184,10 +187,20 @@ func (m *Manager) EachUnlinked(fn func(name string, d disk.File) error) error {
 	})
 }
 
-// tight tells whether n more blocks might not find room in the volume or on the disk below once everything that was accepted
-// is stored.
-func (m *Manager) tight(n int) bool {
-	return !m.vol.HasRoom(uint64(m.pending.Load()) + uint64(n))
+// tight tells whether what is pending might not find room in the volume or on the disk below.
+func (m *Manager) tight() bool { return !m.vol.HasRoom(uint64(m.pending.Load())) }
+
+// settle waits until every chunk that was submitted before is through: what was accepted early must not lose its room to a write that
+// waits for its own outcome. The caller holds no chunk.
+func (m *Manager) settle() {
+	m.settling.Lock()
+	defer m.settling.Unlock()
+	for range cap(m.slots) {
+		m.slots <- struct{}{}
+	}
+	for range cap(m.slots) {
+		<-m.slots
+	}
 }
 
 func (m *Manager) getBlock() []byte { return *m.blocks.Get().(*[]byte) }

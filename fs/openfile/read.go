@@ -56,9 +56,6 @@ func (f *File) readShaped(s *readState, p []byte, off int64) (int, error) {
 		}
 		n := int(min(int64(len(p)), f.size-off))
 		first, last := uint64(off/bs), uint64((off+int64(n)-1)/bs)
-		if len(f.queue) > 0 {
-			f.waitLocked(first, last)
-		}
 		s.rests = s.rests[:0]
 		if len(f.rests) > 0 {
 			for b := first; b <= last; b++ {
@@ -66,6 +63,10 @@ func (f *File) readShaped(s *readState, p []byte, off int64) (int, error) {
 					s.rests = append(s.rests, r)
 				}
 			}
+		}
+		if len(f.queue) > 0 {
+			// After the look at the block buffers: one that is submitted while we wait is found missing below.
+			f.waitLocked(first, last)
 		}
 		f.mu.Unlock()
 		if len(s.rests) == 0 {

@@ -43,6 +43,10 @@ func (f *File) resize(size int64) error {
 	if err != nil {
 		return err
 	}
+	defer f.changed()
+	if err := f.beginHeader(); err != nil {
+		return f.wrap("truncate", size, err)
+	}
 	// Length first: a crash in between leaves entries that fit no size, which the repair knows how to mend; a size without entries
 	// could not be told from lost data.
 	if err := f.disk.Truncate(length); err != nil {
@@ -53,9 +57,18 @@ func (f *File) resize(size int64) error {
 	}
 	f.stored.Store(size)
 	f.mu.Lock()
-	f.size, f.unsynced = size, true
+	f.size = size
 	f.mu.Unlock()
 	return nil
+}
+
+// beginHeader gives an underlying file without content its header, so that no crash leaves one that has a length and no header: what it refers to
+// would be unknown to every walk.
+func (f *File) beginHeader() error {
+	if f.stored.Load() > 0 {
+		return nil
+	}
+	return f.recipe.WriteHeader(0)
 }
 
 // cutTail clears the part of the last block that a shrinking file leaves behind: it must not come back when the file grows, and
@@ -88,9 +101,7 @@ func (f *File) putBlocks(first uint64, p []byte) error {
 	if err := f.m.vol.Touch(); err != nil {
 		return err
 	}
-	f.mu.Lock()
-	f.unsynced = true
-	f.mu.Unlock()
+	defer f.changed()
 	return f.recipe.WriteEntries(first, entries)
 }
 
@@ -202,9 +213,7 @@ func (f *File) zeroPart(from, to int64) error {
 
 // clearEntries makes the entries [first, last) null. A long range becomes a hole of the underlying file.
 func (f *File) clearEntries(first, last uint64) error {
-	f.mu.Lock()
-	f.unsynced = true
-	f.mu.Unlock()
+	defer f.changed()
 	if err := f.m.vol.Touch(); err != nil {
 		return err
 	}

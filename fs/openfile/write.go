@@ -27,7 +27,14 @@ func (f *File) writeAt(p []byte, off int64) error {
 func (f *File) writeShaped(p []byte, off int64) error {
 	bs := int64(f.geo.BlockSize)
 	f.clearTail(off + int64(len(p)))
-	wait := f.m.tight(len(p)/int(bs) + 2)
+	// Counted before the look, so that two writers are not both promised the last room.
+	n := int64(len(p))/bs + 2
+	f.m.pending.Add(n)
+	defer f.m.pending.Add(-n)
+	wait := f.m.tight()
+	if wait {
+		f.m.settle()
+	}
 	for len(p) > 0 {
 		in := off % bs
 		var n int
