@@ -67,8 +67,9 @@ test: lint fuzz race integration ## everything that CI runs
 ci: ## what CI runs, as CI runs it
 	.ci/run
 
-bench: ## the benchmarks of the packages
+bench: ## the benchmarks of the packages, and of a mount beside the bare disk and an empty FUSE file system
 	$(GO) test -run '^$$' -bench . ./index/...
+	$(GO) test -run '^$$' -bench . -count 5 -timeout 1h ./bench/...
 
 cover: need-test ## what the quick tests cover, in bin/cover.txt and bin/cover.html
 	@mkdir -p bin

@@ -120,7 +120,9 @@ func (s *statSource) usage() int64 {
 
 // Reclaim implements control.Source.
 func (s *statSource) Reclaim(ctx context.Context) (*reclaim.Report, error) {
-	s.moved.start()
+	if !s.moved.start() {
+		return nil, index.ErrReclaimRuns
+	}
 	defer s.moved.stop()
 	return reclaim.Run(ctx, s.m.vol, reclaim.Options{Extra: s.extra})
 }

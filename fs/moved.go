@@ -21,10 +21,15 @@ type movedFiles struct {
 	dropped error // something could not be noted: the reclaim must not free anything
 }
 
-func (l *movedFiles) start() {
+// start begins to collect; false: a reclaim does already, and what it has collected is left alone.
+func (l *movedFiles) start() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.running {
+		return false
+	}
 	l.running, l.dropped = true, nil
+	return true
 }
 
 func (l *movedFiles) stop() {
@@ -35,6 +40,12 @@ func (l *movedFiles) stop() {
 		unix.Close(fd)
 	}
 	l.fds = nil
+}
+
+// Begin implements node.Mover: the reclaim waits for moves in flight before it walks.
+func (s *statSource) Begin() (end func()) {
+	t := s.m.vol.Enter()
+	return func() { s.m.vol.Leave(t) }
 }
 
 // Moved implements node.Mover: fd stays the caller's. Directories are walked like files are read, later.
@@ -69,7 +80,7 @@ func (l *movedFiles) take() (fd int, ok bool, err error) {
 }
 
 // drain shows everything that moved to see, until nothing is left. What moves afterwards was in a place that the walk has seen, or has been shown
-// here, so that its blocks are marked.
+// here, so that its blocks are marked: a move is noted before it is done, and those that began before the walk are waited for.
 func (l *movedFiles) drain(see func(name string, f disk.File) error) error {
 	for {
 		fd, ok, err := l.take()

@@ -123,31 +123,48 @@ func (w *Writer) storeRun(blocks []byte, out []format.Entry, run []fresh, addr f
 	}
 	first := run[0].i
 	if err := v.blocks.Write(addr, blocks[first*bs:(first+len(run))*bs]); err != nil {
-		v.alloc.giveBack(addr, len(run))
+		v.giveBack(addr, len(run))
 		return 0, err
 	}
 	v.stats.written.Add(uint64(len(run)))
-	if v.alloc.stored(addr, len(run))*uint64(bs) >= uint64(v.opts.Checkpoint) {
-		select {
-		case v.due <- struct{}{}:
-		default:
-		}
-	}
 	for j, f := range run {
 		e := &out[f.i]
 		e.Addr = addr + format.Address(j)
 		at, err := v.publish(e)
 		if err != nil {
-			v.alloc.giveBack(e.Addr, len(run)-j)
+			v.giveBack(e.Addr, len(run)-j)
 			return j, fmt.Errorf("enter block %d into the index: %w", e.Addr, err)
 		}
 		if at != e.Addr {
-			v.alloc.giveBack(e.Addr, 1)
+			v.giveBack(e.Addr, 1)
 			e.Addr = at
+		} else {
+			v.stored(at)
 		}
 		v.flying.land(&e.Hash, f.fl, at, nil)
 	}
 	return len(run), nil
+}
+
+// stored tells that a block is in the block file and in the index. From here on a snapshot may know it, so it is never given back.
+func (v *Volume) stored(a format.Address) {
+	if v.alloc.stored(a, 1)*uint64(v.geo.BlockSize) < uint64(v.opts.Checkpoint) {
+		return
+	}
+	select {
+	case v.due <- struct{}{}:
+	default:
+	}
+}
+
+// giveBack frees blocks that nothing refers to and nothing ever did. The marks of a reclaim that runs lose them first: they are not in use.
+func (v *Volume) giveBack(a format.Address, n int) {
+	if m := v.marks.Load(); m != nil {
+		for i := range uint64(n) {
+			m.Clear(uint64(a) + i)
+		}
+	}
+	v.alloc.giveBack(a, n)
 }
 
 // await takes over the addresses of blocks that others stored. A block whose storing failed elsewhere is tried by us: the

@@ -3,6 +3,7 @@ package index_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -243,10 +244,14 @@ func (r *rig) tryWriteFile(name string, size uint64, entries []format.Entry) err
 	}
 	defer f.Close()
 	rec := recipe.New(f, r.geo)
-	if err := rec.WriteHeader(size); err != nil {
-		return err
+	err = rec.WriteHeader(size)
+	if err == nil {
+		err = rec.WriteEntries(0, entries)
 	}
-	return rec.WriteEntries(0, entries)
+	if err != nil {
+		return errors.Join(err, rec.WriteHeader(0), f.Truncate(format.FileHeaderSize)) // as the data path takes back what failed
+	}
+	return nil
 }
 
 // syncFile makes a stored file and its name durable, in the order in which fsync does it.
@@ -268,21 +273,27 @@ func (r *rig) syncFile(name string) error {
 // entries reads the entries of a stored file.
 func (r *rig) entries(name string) []format.Entry {
 	r.t.Helper()
-	f, err := r.m.OpenFile(r.root(name), os.O_RDONLY, 0)
+	list, err := r.tryEntries(name)
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	return list
+}
+
+func (r *rig) tryEntries(name string) ([]format.Entry, error) {
+	f, err := r.m.OpenFile(r.root(name), os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close()
 	rec := recipe.New(f, r.geo)
 	h, err := rec.ReadHeader()
 	if err != nil {
-		r.t.Fatal(err)
+		return nil, err
 	}
 	list := make([]format.Entry, h.Entries)
-	if _, err := rec.ReadEntries(0, list); err != nil {
-		r.t.Fatal(err)
-	}
-	return list
+	_, err = rec.ReadEntries(0, list)
+	return list, err
 }
 
 // read reads whole blocks through the engine.

@@ -67,9 +67,13 @@ type Special interface {
 	Open(name string) (content []byte, err error)
 }
 
-// Mover is told of objects that got a new place, before the caller is answered,
-// so that a walk over the tree that passed the place already learns of them.
+// Mover is told of objects that are about to get a new place, so that a walk
+// over the tree that passed that place already learns of them. It is told before:
+// the walk might end between the rename and a call after it.
 type Mover interface {
+	// Begin is called before Moved, and end after the rename or link was done or
+	// has failed. A walk that starts in between has to wait.
+	Begin() (end func())
 	// Moved gets an O_PATH descriptor, valid during the call.
 	Moved(fd int, dir bool) error
 }

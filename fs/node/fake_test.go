@@ -291,6 +291,8 @@ type fakeMover struct {
 	moves []uint64
 }
 
+func (m *fakeMover) Begin() (end func()) { return func() {} }
+
 func (m *fakeMover) Moved(fd int, _ bool) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {

@@ -149,8 +149,9 @@ func (fs *FS) lookupHandle(id uint64, out *fusefs.EntryOut) fusefs.Status {
 // reply fills in the answer about a node that was counted as looked up.
 func (fs *FS) reply(n *inode.Node, st *unix.Stat_t, out *fusefs.EntryOut) {
 	out.NodeId = uint64(n.ID)
-	if n.ID != inode.Root { // the kernel's root has generation 0 and no other
-		out.Generation = uint64(n.Generation)
+	out.Generation = uint64(n.Generation)
+	if n.ID == inode.Root {
+		out.Generation = 0 // the kernel's root has no other
 	}
 	out.SetEntryTimeout(fs.timeouts.Entry)
 	out.SetAttrTimeout(fs.attrTimeout(n))

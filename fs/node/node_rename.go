@@ -36,7 +36,14 @@ func (fs *FS) Rename(_ <-chan struct{}, in *fusefs.RenameIn, oldName, newName st
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return fs.errno("rename to", in.Newdir, err)
 	}
-	if err := unix.Renameat2(fromFD, oldName, toFD, newName, uint(in.Flags)); err != nil {
+	end := fs.moving()
+	fs.announce(moved)
+	if target >= 0 && in.Flags&unix.RENAME_EXCHANGE != 0 {
+		fs.announce(target)
+	}
+	err = unix.Renameat2(fromFD, oldName, toFD, newName, uint(in.Flags))
+	end()
+	if err != nil {
 		if target >= 0 {
 			unix.Close(target)
 		}
@@ -72,7 +79,11 @@ func (fs *FS) Link(_ <-chan struct{}, in *fusefs.LinkIn, name string, out *fusef
 	if code := fs.mayChange(n); !code.Ok() {
 		return code
 	}
-	if err := link(fd, dirFD, name); err != nil {
+	end := fs.moving()
+	fs.announce(fd)
+	err := link(fd, dirFD, name)
+	end()
+	if err != nil {
 		return fs.errno("link", in.Oldnodeid, err)
 	}
 	fs.placed(fd, dir)
@@ -85,8 +96,30 @@ func (fs *FS) Link(_ <-chan struct{}, in *fusefs.LinkIn, name string, out *fusef
 	return fusefs.OK
 }
 
-// placed notes that the object behind fd has a new name in dir, and tells the
-// Mover. A Mover that fails must see to itself: the rename has happened.
+// moving begins what announce belongs to.
+func (fs *FS) moving() (end func()) {
+	if fs.cfg.Mover == nil {
+		return func() {}
+	}
+	return fs.cfg.Mover.Begin()
+}
+
+// announce tells the Mover that the object behind fd is about to get a new
+// place. A Mover that fails must see to itself: the rename goes on.
+func (fs *FS) announce(fd int) {
+	if fs.cfg.Mover == nil {
+		return
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		fs.logf("stat object to be renamed: %v", err)
+	}
+	if err := fs.cfg.Mover.Moved(fd, st.Mode&unix.S_IFMT == unix.S_IFDIR); err != nil {
+		fs.logf("note move of node %d: %v", st.Ino, err)
+	}
+}
+
+// placed notes that the object behind fd has a new name in dir.
 func (fs *FS) placed(fd int, dir *inode.Node) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -95,12 +128,6 @@ func (fs *FS) placed(fd int, dir *inode.Node) {
 	}
 	if n := fs.table.Get(inode.ID(st.Ino)); n != nil {
 		n.Named(dir.ID)
-	}
-	if fs.cfg.Mover == nil {
-		return
-	}
-	if err := fs.cfg.Mover.Moved(fd, st.Mode&unix.S_IFMT == unix.S_IFDIR); err != nil {
-		fs.logf("note move of node %d: %v", st.Ino, err)
 	}
 }
 

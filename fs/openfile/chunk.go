@@ -160,12 +160,12 @@ func (f *File) storeRun(first uint64, run []format.Entry, end int64) error {
 	before := f.stored.Load()
 	if end > before {
 		if err := f.recipe.WriteHeader(uint64(end)); err != nil {
-			return err
+			return errors.Join(err, f.takeBack(before))
 		}
 	}
 	if err := f.recipe.WriteEntries(first, run); err != nil {
 		if end > before {
-			err = errors.Join(err, f.recipe.WriteHeader(uint64(before)))
+			err = errors.Join(err, f.takeBack(before))
 		}
 		return err
 	}
@@ -173,6 +173,15 @@ func (f *File) storeRun(first uint64, run []format.Entry, end int64) error {
 		f.stored.Store(end)
 	}
 	return nil
+}
+
+// takeBack gives the underlying file the size and the length back that it had before entries were written of which only a part arrived.
+func (f *File) takeBack(size int64) error {
+	length, err := f.geo.FileLength(uint64(size))
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.recipe.WriteHeader(uint64(size)), f.disk.Truncate(length))
 }
 
 // endLocked takes finished chunks out of the pipeline; mu is held.

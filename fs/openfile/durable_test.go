@@ -227,7 +227,7 @@ func TestAppendFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, site := range []string{"blockfile.(*File).Write", "recipe.(*File).WriteHeader", "recipe.(*File).WriteEntries"} {
-		r.disk.Inject(disktest.Fault{Call: disktest.Call{Kind: disktest.Write, Site: site}, Err: unix.EIO})
+		r.disk.Inject(disktest.Fault{Call: disktest.Call{Kind: disktest.Write, Site: site}, Err: unix.EIO, Partial: 40})
 		before := r.disk.Fired()
 		_, err := h.WriteAt(pattern(byte(len(site)), 20000), int64(len(good)))
 		if err := errors.Join(err, h.Flush()); !errors.Is(err, unix.EIO) {
@@ -243,6 +243,13 @@ func TestAppendFailure(t *testing.T) {
 		if size < int64(len(good)) || size > int64(len(good))+20000 {
 			t.Errorf("%s: size: have %d", site, size)
 		}
+		have := make([]byte, size)
+		if n, err := h.ReadAt(have, 0); n != len(have) || err != nil || string(have[:len(good)]) != string(good) {
+			t.Errorf("%s: read after the failure: have %d bytes, %v, or wrong content", site, n, err)
+		}
+		if site != "blockfile.(*File).Write" {
+			underlying(t, r, "f", size)
+		}
 		if err := h.File().Truncate(int64(len(good))); err != nil {
 			t.Errorf("%s: truncate: %v", site, err)
 		}
@@ -254,6 +261,18 @@ func TestAppendFailure(t *testing.T) {
 	r.close()
 	if s, found := r.status(); s != 0 {
 		t.Errorf("check: status %d, %q", s, found)
+	}
+}
+
+// underlying fails the test unless the underlying file has exactly the entries of its size.
+func underlying(t *testing.T, r *memory, name string, size int64) {
+	t.Helper()
+	info, err := r.disk.Lstat(r.path(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := r.vol.Geometry().FileLength(uint64(size)); err != nil || info.Size() != want {
+		t.Errorf("%s of %d bytes: underlying file: have %d bytes, want %d (%v)", name, size, info.Size(), want, err)
 	}
 }
 

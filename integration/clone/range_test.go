@@ -252,6 +252,8 @@ func TestRandom(t *testing.T) {
 			case r.IntN(5) == 0:
 				p.data[to] = p.data[to][:r.IntN(len(p.data[to])+1)]
 				err = p.file[to].Truncate(int64(len(p.data[to])))
+			case from == to && srcOff+n > len(p.data[from]):
+				// the file would grow under the loop that copies until its end
 			case from != to || srcOff+n <= dstOff || dstOff+n <= srcOff:
 				err = p.check(from, to, srcOff, dstOff, n)
 			}

@@ -16,24 +16,18 @@ import (
 )
 
 // Main runs the tests of a package with umask 0, which a process that serves a
-// volume needs, and removes the binary afterwards. It does not return.
+// volume needs. It does not return.
 func Main(m *testing.M) {
 	unix.Umask(0)
-	code := m.Run()
-	if dir, err := binaryDir(); err == nil {
-		os.RemoveAll(dir)
-	}
-	os.Exit(code)
+	os.Exit(m.Run())
 }
 
-var binaryDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "tresor-bin-") })
-
 var binary = sync.OnceValues(func() (string, error) {
-	dir, err := binaryDir()
+	list, err := guard() // removes it
 	if err != nil {
 		return "", err
 	}
-	name := filepath.Join(dir, "ddumbfs")
+	name := filepath.Join(filepath.Dir(list.Name()), "ddumbfs")
 	_, source, _, _ := runtime.Caller(0)
 	args := slices.Concat([]string{"build"}, raceFlags, []string{"-o", name, "./cmd/ddumbfs"})
 	c := exec.Command("go", args...)

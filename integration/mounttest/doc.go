@@ -6,6 +6,7 @@
 //
 //   - Every mount is taken away when its test ends, also when it fails: by a
 //     clean unmount if possible, else by a lazy one and a kill by process id.
+//     A test process that panics or is killed cannot; a guard process does it then.
 //   - After a clean unmount the volume is checked by index/fsck, every block
 //     hashed; findings fail the test, and so do errors in the volume's log,
 //     a mark of an unclean stop, and descriptors of it that are still open.

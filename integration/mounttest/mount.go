@@ -81,6 +81,9 @@ func Try(t testing.TB, o Options) (*Mount, error) {
 	if o.Daemon {
 		start = m.startDaemon
 	}
+	if err := protect(m.Point); err != nil {
+		t.Fatal(err)
+	}
 	if err := start(); err != nil {
 		return nil, err
 	}
@@ -202,9 +205,9 @@ func (m *Mount) wait() error {
 	}
 }
 
-// force takes the mount away whatever it costs.
+// force takes the mount away whatever it costs: requests in flight fail, and so do those of files that are still open.
 func (m *Mount) force() {
-	if err := unix.Unmount(m.Point, unix.MNT_DETACH); err != nil && err != unix.EINVAL {
+	if err := unix.Unmount(m.Point, unix.MNT_FORCE|unix.MNT_DETACH); err != nil && err != unix.EINVAL {
 		m.t.Errorf("detach %s: %v", m.Point, err)
 	}
 	if m.o.Daemon {
