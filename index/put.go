@@ -127,6 +127,7 @@ func (w *Writer) storeRun(blocks []byte, out []format.Entry, run []fresh, addr f
 		return 0, err
 	}
 	v.stats.written.Add(uint64(len(run)))
+	v.out.wrote(int64(addr)*int64(bs), int64(len(run)*bs))
 	for j, f := range run {
 		e := &out[f.i]
 		e.Addr = addr + format.Address(j)

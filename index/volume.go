@@ -65,6 +65,7 @@ type Volume struct {
 	// proved has a bit for every address whose content was found to hash to what the index has for it since the volume was opened.
 	proved *bitmap.Atomic
 
+	out   writeOut
 	life  lifecycle
 	data  groupSync
 	fault atomic.Pointer[error]
@@ -140,6 +141,7 @@ func (v *Volume) open(check bool) error {
 	if v.opts.ReadOnly {
 		return nil
 	}
+	v.out.start(v.blocks.Disk())
 	return v.life.begin(p, v.idx.Bitmap(), func() error { return errors.Join(v.blocks.Sync(), v.idx.Sync()) })
 }
 
@@ -190,6 +192,7 @@ func (v *Volume) Abandon() error { return v.closeFiles() }
 
 func (v *Volume) closeFiles() error {
 	var errs []error
+	v.out.stop()
 	if v.idx != nil {
 		errs = append(errs, v.idx.Close())
 		v.idx = nil

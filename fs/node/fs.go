@@ -89,9 +89,8 @@ func (fs *FS) openTable() error {
 	if err != nil {
 		fs.logf("%v", err)
 	}
-	if quarter := int(have / 4); handles != nil && maxOpen > quarter {
-		fs.logf("limit of open files is %d: keeping %d instead of %d for nodes", have, quarter, maxOpen)
-		maxOpen = quarter
+	if handles != nil {
+		maxOpen = min(maxOpen, int(have/4)) // fewer cost some system calls, nothing else
 	}
 	fs.table = inode.New(inode.Config{
 		Root: root, RootGeneration: gen, RootIno: st.Ino, Dev: st.Dev, Handles: handles, MaxOpen: maxOpen,

@@ -100,7 +100,12 @@ func (m *Manager) process(w *index.Writer, c *chunk) {
 	f.mu.Lock()
 	c.done, c.err = true, err
 	f.commitLocked()
+	untold := f.untold
+	f.untold = nil
 	f.mu.Unlock()
+	for _, msg := range untold {
+		f.m.log(msg) // may write to a disk, so not under mu
+	}
 }
 
 // commitLocked writes the entries of all finished chunks at the head of the queue. It needs mu, lets go of it while it writes,
@@ -206,7 +211,7 @@ func (f *File) failedLocked(c *chunk) {
 	if c.waiter == nil {
 		f.errSeq++
 		f.err = f.wrap("write", int64(c.first)*int64(f.geo.BlockSize), c.err)
-		f.m.log(f.err.Error())
+		f.untold = append(f.untold, f.err.Error())
 	}
 	f.shrinkLocked()
 }

@@ -52,8 +52,9 @@ type File struct {
 	timeDirty  bool
 	// changes counts what was done to the underlying file, durable is how many of these are known to be on the disk.
 	changes, durable uint64
-	errSeq           uint64 // counts failed background writes
-	err              error  // the last of them
+	errSeq           uint64   // counts failed background writes
+	err              error    // the last of them
+	untold           []string // errors to be logged once mu is free
 }
 
 func newFile(m *Manager, id ID, d disk.File) (*File, error) {

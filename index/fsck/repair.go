@@ -123,7 +123,7 @@ type repairer struct {
 	incomplete atomic.Bool // a file or directory could not be read or written
 	changed    atomic.Bool // a file was changed
 
-	// mu guards the table while blocks are hashed, and what is below. No I/O and no other lock under it.
+	// mu guards the table while blocks are hashed, and what is below. No I/O under it but the caller's Log, whose lock is the only one taken.
 	mu     sync.Mutex
 	full   error           // the table could not take an entry
 	unseen map[string]bool // files that the survey could not read: they are left alone
