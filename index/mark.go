@@ -8,8 +8,8 @@ import (
 	"tresor/index/format"
 )
 
-// ErrReclaimRuns is returned by StartMarks while another reclaim is going on.
-var ErrReclaimRuns = errors.New("a reclaim is already running")
+// ErrReclaimRuns is returned by StartMarks while another reclaim is going on. It is of class format.ErrBusy.
+var ErrReclaimRuns = format.Mark(format.ErrBusy, errors.New("a reclaim is already running"))
 
 // Marks is the mark phase of a reclaim: the set of blocks that are in use. From StartMarks to End every address that a write
 // stores or links to is marked by the engine itself, so that the caller only has to mark what stands in the stored files.

@@ -197,9 +197,9 @@ func (h *history) settle() error {
 	return h.sync(f)
 }
 
-// gone tells whether an error is one of a daemon that was killed.
+// gone tells whether an error is one of a daemon that was killed, or of a mount that was taken away after it.
 func gone(err error) bool {
-	return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.EIO) || errors.Is(err, unix.EINTR)
+	return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) || errors.Is(err, unix.EIO) || errors.Is(err, unix.ENOENT)
 }
 
 // crowd runs functions until stop is called, each again and again. The first error of each that is not tolerated fails the test.

@@ -62,7 +62,8 @@ func (k *killer) round(rnd *rand.Rand) {
 	k.ballast(rnd)
 	fresh := k.m.Stats()["block_fresh"]
 	k.total.Store(0)
-	c := newCrowd(t, gone)
+	var killed atomic.Bool
+	c := newCrowd(t, func(err error) bool { return killed.Load() && gone(err) })
 	loads := make([]*load, writers)
 	for i := range writers {
 		loads[i] = &load{k: k, rnd: rand.New(rand.NewPCG(rnd.Uint64(), 0)), dir: k.m.Path(fmt.Sprintf("w%d", i)), next: i}
@@ -82,6 +83,7 @@ func (k *killer) round(rnd *rand.Rand) {
 		return err
 	})
 	time.Sleep(time.Duration(50+rnd.IntN(700)) * time.Millisecond) // the moment of death is the random thing here
+	killed.Store(true)
 	k.m.Kill()
 	c.stop()
 	k.files = nil

@@ -52,17 +52,17 @@ func TestReclaimBesideAll(t *testing.T) {
 	for range 2 { // two at a time: one of them is refused
 		c.run("reclaim", func() error {
 			text, err := os.ReadFile(m.Path(format.SpecialName, "reclaim"))
+			time.Sleep(time.Millisecond) // the one that is refused is not to be all the load there is
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
-			case errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EALREADY):
+			case errors.Is(err, unix.EBUSY):
 				refused++
 				return nil
 			case err != nil:
 				return err
 			case !bytes.Contains(text, []byte("node_deleted")):
-				refused++ // said in words
-				return nil
+				return fmt.Errorf("reclaim: have %q, want a report", text)
 			}
 			runs++
 			return nil
@@ -75,8 +75,8 @@ func TestReclaimBesideAll(t *testing.T) {
 	}
 	mu.Lock()
 	t.Logf("%d reclaims, %d refused, %d files left", runs, refused, len(w.files))
-	if runs < 3 {
-		t.Errorf("have %d reclaims, want several", runs)
+	if runs < 3 || refused == 0 {
+		t.Errorf("have %d reclaims and %d refused, want several of both", runs, refused)
 	}
 	mu.Unlock()
 	for _, h := range w.files {
@@ -120,7 +120,10 @@ func (w *reclaimed) atEnd(f func() error) {
 
 func (w *reclaimed) finish() error {
 	var errs []error
-	for _, f := range w.ends {
+	w.mu.Lock()
+	ends := w.ends
+	w.mu.Unlock()
+	for _, f := range ends {
 		errs = append(errs, f())
 	}
 	return errors.Join(errs...)
@@ -198,7 +201,7 @@ func (w *reclaimed) newMover(rnd *rand.Rand, id int) *mover {
 		if e == nil {
 			err = errors.Join(err, h.write(f, 0, 3000), f.Close())
 		}
-		w.files = append(w.files, h)
+		w.leave(h)
 		v.files = append(v.files, h)
 	}
 	if err != nil {
@@ -310,6 +313,9 @@ func (c *cloner) step() error {
 		return err
 	}
 	c.path = to
+	if c.n%100 != 0 { // a read marks the blocks for the reclaim, and would hide a clone that does not
+		return nil
+	}
 	have, err := os.ReadFile(to)
 	if err == nil && !bytes.Equal(have, c.data) {
 		err = fmt.Errorf("%s: %d bytes that are not what was cloned %d times", to, len(have), c.n)

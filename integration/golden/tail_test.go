@@ -51,7 +51,7 @@ func fallocate(f *os.File, mode uint32, off, n int64) error {
 // What lies past the end in the last block of an old file never becomes visible, whatever extends the file.
 func TestOldTails(t *testing.T) {
 	x := []byte("x")
-	for _, block := range []string{"", "direct=always", "direct=never"} {
+	for _, list := range []string{"", "direct=always", "direct=never"} {
 		cases := []struct {
 			name string
 			size int    // afterwards
@@ -100,14 +100,14 @@ func TestOldTails(t *testing.T) {
 				return clone(m, "zeros", f, 50*4096, 5*4096, 60*4096)
 			}},
 		}
-		t.Run("with"+block, func(t *testing.T) {
+		t.Run("with "+list, func(t *testing.T) {
 			parent := mounttest.Golden(t, "tiger-4k")
 			var names []string
 			for _, c := range cases {
 				names = append(names, c.name)
 			}
 			data := makeOldTails(t, parent, names)
-			m := mounttest.Volume(t, mounttest.Options{Parent: parent, List: block})
+			m := mounttest.Volume(t, mounttest.Options{Parent: parent, List: list})
 			for i, c := range cases {
 				f, err := os.OpenFile(m.Path(c.name), os.O_RDWR, 0)
 				if err != nil {
