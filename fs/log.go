@@ -65,7 +65,7 @@ func (l *logFile) open() (err error) {
 // Levels makes logFile a hook.
 func (l *logFile) Levels() []logrus.Level { return logrus.AllLevels }
 
-// Fire writes one entry. A log that cannot be written must not fail what is logged.
+// Fire writes one entry. A line that cannot be written, to a full disk say, is lost: there is nobody to tell.
 func (l *logFile) Fire(e *logrus.Entry) error {
 	line, err := l.format.Format(e)
 	if err != nil {
@@ -73,17 +73,14 @@ func (l *logFile) Fire(e *logrus.Entry) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.f == nil {
-		return nil
+	if l.f != nil && l.size+int64(len(line)) > logLimit {
+		_ = l.rotateLocked()
 	}
-	if l.size+int64(len(line)) > logLimit {
-		if err := l.rotateLocked(); err != nil {
-			return err
-		}
+	if l.f != nil {
+		n, _ := l.f.Write(line)
+		l.size += int64(n)
 	}
-	n, err := l.f.Write(line)
-	l.size += int64(n)
-	return err
+	return nil
 }
 
 // rotateLocked moves ddumbfs.log to ddumbfs.log.1 and so on; mu is held.

@@ -24,7 +24,7 @@ import (
 // synced kept, dropped or torn. After a repair, if one is needed, each file that was synced must be there to the byte, and no file may
 // have a byte that nobody wrote.
 func TestPowerCut(t *testing.T) {
-	workloads, steps, cases := 4, 70, 160
+	workloads, steps, cases := 3, 70, 100
 	if long() {
 		workloads, steps, cases = 40, 200, 5000
 	}

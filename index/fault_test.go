@@ -124,7 +124,7 @@ func TestFaults(t *testing.T) {
 	for _, call := range whole.r.m.SortedCalls() {
 		for _, fault := range kinds(call) {
 			for n := range calls[call] {
-				if n > 6 && n < calls[call]-2 && !long() {
+				if n > 2 && n < calls[call]-1 && !long() {
 					continue
 				}
 				fault.N = n

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"tresor/index/bitmap"
@@ -69,6 +70,8 @@ type Volume struct {
 	life  lifecycle
 	data  groupSync
 	fault atomic.Pointer[error]
+	// half is what left a stored file half changed; the next mount has to repair it.
+	half atomic.Pointer[error]
 
 	// ckpt serialises checkpoints: syncs happen under it, and no other lock is held when it is taken but the reclaim's own.
 	ckpt sync.Mutex
@@ -180,6 +183,9 @@ func (v *Volume) Close() error {
 	var err error
 	if !v.opts.ReadOnly {
 		if err = v.checkpointAll(nil); err == nil {
+			err = v.halfway()
+		}
+		if err == nil {
 			err = v.life.end(v.parent)
 		}
 	}
@@ -240,6 +246,21 @@ func (v *Volume) Failed() error {
 // the error for the caller.
 func (v *Volume) SyncFailed(err error) error { return v.fail(err) }
 
+// Halfway is told by whoever serves the files that a stored file was left in the middle of a change and cannot be put right: the volume goes
+// on, but is not marked clean any more, so that the next mount repairs it.
+func (v *Volume) Halfway(err error) {
+	if err != nil {
+		v.half.CompareAndSwap(nil, &err)
+	}
+}
+
+func (v *Volume) halfway() error {
+	if p := v.half.Load(); p != nil {
+		return fmt.Errorf("the volume has to be repaired by the next mount, since a change was left half done: %w", *p)
+	}
+	return nil
+}
+
 // fail makes the volume refuse everything that promises durability, with the first error.
 func (v *Volume) fail(err error) error {
 	err = format.Mark(format.ErrIO, fmt.Errorf("the volume stopped taking writes after: %w", err))
@@ -282,7 +303,12 @@ func (l *lifecycle) begin(p *Parent, used *bitmap.Bitmap, barrier func() error) 
 		return err
 	}
 	l.quiet.Store(true)
-	return indexfile.BeginSession(p.FS, p.Dir, used, barrier)
+	err = indexfile.BeginSession(p.FS, p.Dir, used, barrier)
+	if errors.Is(err, syscall.ENOSPC) {
+		// An empty mark takes no room. It does not say whose session this is, so that a repair trusts nothing.
+		return createFlag(p, format.DirtyName)
+	}
+	return err
 }
 
 // touch is called before the first byte of a new block, or of a change of index or bitmap, can reach the disk.

@@ -183,10 +183,15 @@ func (f *File) storeRun(first uint64, run []format.Entry, end int64) error {
 // takeBack gives the underlying file the size and the length back that it had before entries were written of which only a part arrived.
 func (f *File) takeBack(size int64) error {
 	length, err := f.geo.FileLength(uint64(size))
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+	case size == 0:
+		err = f.disk.Truncate(0) // a valid file, whatever became of the header
+	default:
+		err = errors.Join(f.recipe.WriteHeader(uint64(size)), f.disk.Truncate(length))
 	}
-	return errors.Join(f.recipe.WriteHeader(uint64(size)), f.disk.Truncate(length))
+	f.m.vol.Halfway(err)
+	return err
 }
 
 // endLocked takes finished chunks out of the pipeline; mu is held.

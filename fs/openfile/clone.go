@@ -65,8 +65,11 @@ func lockPair(a, b *File) (unlock func()) {
 // copyRange copies an edge, the whole blocks, and the other edge. Both files are locked and have nothing pending.
 func (f *File) copyRange(src *File, srcOff, dstOff, n int64) error {
 	bs := int64(f.geo.BlockSize)
-	f.clearTail(dstOff + n)
-	if err := f.flushShaped(); err != nil {
+	err := f.clearTail(dstOff + n)
+	if err == nil {
+		err = f.flushShaped()
+	}
+	if err != nil {
 		return err
 	}
 	if head := (bs - srcOff%bs) % bs; head > 0 {

@@ -208,8 +208,8 @@ func TestWriteFailureAtClose(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Errorf("release: %v", err)
 	}
-	if len(r.log) == 0 || !strings.Contains(r.log[0], "/f at offset 0") {
-		t.Errorf("log: have %q, want the file and the offset", r.log)
+	if log := r.logged(); len(log) == 0 || !strings.Contains(log[0], "/f at offset 0") {
+		t.Errorf("log: have %q, want the file and the offset", log)
 	}
 	r.close()
 	if s, found := r.status(); s != 0 {

@@ -5,6 +5,7 @@ import (
 	iofs "io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -85,6 +86,13 @@ func (r *memory) serve() {
 		defer r.mu.Unlock()
 		r.log = append(r.log, msg)
 	}})
+}
+
+// logged is what was logged so far.
+func (r *memory) logged() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.log)
 }
 
 // repair repairs the volume as a mount does and opens it.

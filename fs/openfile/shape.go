@@ -31,8 +31,11 @@ func (f *File) resize(size int64) error {
 	if size < f.stored.Load() {
 		f.cutTail(size)
 	} else {
-		f.clearTail(size)
-		if err := f.flushShaped(); err != nil {
+		err := f.clearTail(size)
+		if err == nil {
+			err = f.flushShaped()
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -53,7 +56,9 @@ func (f *File) resize(size int64) error {
 		return f.wrap("truncate", size, err)
 	}
 	if err := f.recipe.WriteHeader(uint64(size)); err != nil {
-		return f.wrap("truncate", size, err)
+		err = f.wrap("truncate", size, err)
+		f.m.vol.Halfway(err)
+		return err
 	}
 	f.stored.Store(size)
 	f.mu.Lock()
@@ -72,7 +77,8 @@ func (f *File) beginHeader() error {
 }
 
 // cutTail clears the part of the last block that a shrinking file leaves behind: it must not come back when the file grows, and
-// zeros deduplicate better. If the block cannot be read it stays as it is; it is an error for every reader.
+// zeros deduplicate better. If the block cannot be read or stored it stays as it is; clearTail looks again before the file
+// grows.
 func (f *File) cutTail(size int64) {
 	bs := int64(f.geo.BlockSize)
 	if size%bs == 0 {

@@ -26,7 +26,9 @@ func (f *File) writeAt(p []byte, off int64) error {
 // writeShaped is writeAt for a caller who holds shape.
 func (f *File) writeShaped(p []byte, off int64) error {
 	bs := int64(f.geo.BlockSize)
-	f.clearTail(off + int64(len(p)))
+	if err := f.clearTail(off + int64(len(p))); err != nil {
+		return err
+	}
 	// Counted before the look, so that two writers are not both promised the last room.
 	n := int64(len(p))/bs + 2
 	f.m.pending.Add(n)
@@ -92,42 +94,55 @@ func (f *File) writeWhole(first uint64, p []byte, wait bool) error {
 }
 
 // clearTail makes sure that what lies past the end of the file in its last block is zeros before the file grows to end and makes it part of
-// the file. Old volumes have anything there; what we store ends in zeros, so one look per open file is enough. A block that cannot be
-// read is left: it is an error for every reader, tail included.
-func (f *File) clearTail(end int64) {
+// the file. Old volumes have anything there; what we store ends in zeros, so one look per open file is enough. While that block
+// cannot be read the file cannot grow: what is there might come to light once it can.
+func (f *File) clearTail(end int64) error {
 	bs := int64(f.geo.BlockSize)
 	if f.tailKnown.Load() || end <= f.stored.Load() {
-		return
+		return nil
 	}
 	f.tail.Lock()
 	defer f.tail.Unlock()
 	if f.tailKnown.Load() {
-		return
+		return nil
 	}
-	if size := f.stored.Load(); size%bs != 0 && f.tailDirty(size) {
-		// An empty write makes a block buffer of the block; completing it clears what is past the stored size.
-		r := f.getRest(uint64(size/bs), size)
-		if f.complete(r) == nil {
-			f.submitRest(r)
+	if size := f.stored.Load(); size%bs != 0 {
+		dirty, err := f.tailDirty(size)
+		if err == nil && dirty {
+			err = f.rewriteTail(size)
 		}
-		r.mu.Unlock()
+		if err != nil {
+			return err
+		}
 	}
 	f.tailKnown.Store(true)
+	return nil
+}
+
+// rewriteTail submits the last block with zeros past the stored size: an empty write makes a block buffer of it, and completing that clears.
+func (f *File) rewriteTail(size int64) error {
+	r := f.getRest(uint64(size/int64(f.geo.BlockSize)), size)
+	defer r.mu.Unlock()
+	if err := f.complete(r); err != nil {
+		return err
+	}
+	f.submitRest(r)
+	return nil
 }
 
 // tailDirty tells whether the stored block that holds the end of the file has other than zeros behind it.
-func (f *File) tailDirty(size int64) bool {
+func (f *File) tailDirty(size int64) (bool, error) {
 	bs := int64(f.geo.BlockSize)
 	s := f.m.readState()
 	defer f.m.putReadState(s)
 	block := s.block(f.geo.BlockSize)
 	if err := f.readRaw(s, block, size/bs*bs); err != nil {
-		return false
+		return false, err
 	}
 	for _, b := range block[size%bs:] {
 		if b != 0 {
-			return true
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }

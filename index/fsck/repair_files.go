@@ -43,10 +43,11 @@ func (r *repairer) settle(ctx context.Context) error {
 	}
 	r.res.Incomplete = r.incomplete.Load()
 	slices.SortFunc(r.res.Reports, compareReports)
-	if !r.changed.Load() {
+	if !r.changed.Load() && !r.v.Unclean {
 		return nil
 	}
-	// The files come before the index: an index that lacks what the files had is the worse of the two mixtures.
+	// The files come before the index: an index that lacks what the files had is the worse of the two mixtures. That holds for
+	// removals too that a killed session left unsynced: blocks are freed by them, and must not get new content while the file can come back.
 	return r.v.FS.SyncFS(r.v.Root)
 }
 

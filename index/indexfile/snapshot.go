@@ -6,6 +6,7 @@ import (
 	iofs "io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"tresor/index/bitmap"
 	"tresor/index/disk"
@@ -43,20 +44,39 @@ func LoadSnapshot(fs disk.FS, path string, blockCount uint64) (*bitmap.Bitmap, e
 
 // WriteSnapshot renews the snapshot of the volume in dir: b, rounded up to a multiple of 4 bytes, is written under a temporary
 // name and synced; then barrier makes every block of b and the index durable; only then the snapshot takes its name and
-// the directory is synced (format page, section 7.5). After an error or a crash the old snapshot is in place. Calls must not
+// the directory is synced (format page, section 7.5). After an error or a crash the old snapshot is in place, or none. Calls must not
 // overlap. The caller keeps the blocks of b: one that is freed may get new content only after a snapshot without it is in place.
+//
+// On a full disk the old snapshot goes first, to make room for the new one, and if that is not enough there is none: a volume without a
+// snapshot only has more to hash after a crash, one that cannot be closed is worse. barrier may then be called more than once.
 func WriteSnapshot(fs disk.FS, dir string, b *bitmap.Bitmap, barrier func() error) error {
+	err := replaceSnapshot(fs, dir, b, barrier)
+	if !errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	if e := errors.Join(remove(fs, filepath.Join(dir, format.SnapshotName)), remove(fs, filepath.Join(dir, ProofName)), fs.SyncDir(dir)); e != nil {
+		return errors.Join(err, e)
+	}
+	if err = replaceSnapshot(fs, dir, b, barrier); errors.Is(err, syscall.ENOSPC) {
+		return barrier()
+	}
+	return err
+}
+
+// replaceSnapshot is one try of WriteSnapshot.
+func replaceSnapshot(fs disk.FS, dir string, b *bitmap.Bitmap, barrier func() error) error {
 	name, tmp := filepath.Join(dir, format.SnapshotName), filepath.Join(dir, snapshotTemp)
 	data := make([]byte, (b.Len()+31)/32*4)
 	copy(data, b.Bytes())
 	trim(data, b.Len())
 	if err := writeTemp(fs, tmp, data); err != nil {
-		return fmt.Errorf("write snapshot: %w", err)
+		return errors.Join(fmt.Errorf("write snapshot: %w", err), remove(fs, tmp))
 	}
 	if err := barrier(); err != nil {
 		return errors.Join(err, remove(fs, tmp))
 	}
-	if err := recordProof(fs, dir, tmp, data); err != nil {
+	// Without the proof the snapshot is worth nothing, but does no harm.
+	if err := recordProof(fs, dir, tmp, data); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return errors.Join(fmt.Errorf("write snapshot: %w", err), remove(fs, tmp))
 	}
 	if err := fs.Rename(tmp, name); err != nil {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/index/bitmap"
 	"tresor/index/disk/disktest"
 	"tresor/index/format"
@@ -208,5 +210,43 @@ func TestMarks(t *testing.T) {
 	assertProven(t, m, true)
 	if _, err := os.Stat("/v"); err == nil {
 		t.Error("the test wrote to the real disk")
+	}
+}
+
+// TestSnapshotOnFullDisk: the old snapshot makes room for the new one; where that is not enough there is none, never an old one
+// whose bits are no longer true, and the barrier has been passed in any case.
+func TestSnapshotOnFullDisk(t *testing.T) {
+	old, next := set(4096, 0, 1, 2, 3), set(4096, 0, 1, 3, 9)
+	for name, c := range map[string]struct {
+		fault  disktest.Fault
+		want   *bitmap.Bitmap
+		proven bool
+	}{
+		"the first try":   {disktest.Fault{Call: disktest.Call{Kind: disktest.Write}, Err: unix.ENOSPC}, next, true},
+		"the proof twice": {disktest.Fault{Call: disktest.Call{Kind: disktest.Write}, N: 1, Repeat: true, Err: unix.ENOSPC}, next, false},
+		"everything":      {disktest.Fault{Call: disktest.Call{Kind: disktest.Write}, Repeat: true, Err: unix.ENOSPC}, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := volume()
+			if err := indexfile.WriteSnapshot(m, "/v", old, nothing); err != nil {
+				t.Fatal(err)
+			}
+			m.Inject(c.fault)
+			passed := 0
+			if err := indexfile.WriteSnapshot(m, "/v", next, func() error { passed++; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			m.Heal()
+			if passed == 0 {
+				t.Error("the barrier was not passed")
+			}
+			have, err := indexfile.LoadSnapshot(m, "/v/"+format.SnapshotName, 4096)
+			if err != nil || (have == nil) != (c.want == nil) || have != nil && !have.Equal(c.want) {
+				t.Errorf("snapshot: want %v, have %v, %v", c.want, have, err)
+			}
+			if proven, err := indexfile.Proven(m, "/v"); err != nil || proven != c.proven {
+				t.Errorf("proven: want %v, have %v, %v", c.proven, proven, err)
+			}
+		})
 	}
 }
