@@ -1,8 +1,10 @@
 package indexfile
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	iofs "io/fs"
 	"os"
 	"path/filepath"
@@ -125,13 +127,13 @@ func Proven(fs disk.FS, dir string) (bool, error) {
 	return false, nil
 }
 
-// noSnapshot is the identity of a volume without a snapshot.
+// noSnapshot is the identity of a volume without a snapshot, or with one that cannot be one.
 const noSnapshot = "none"
 
 // recordProof lists the snapshot that is in place and the one that is about to replace it, so that a crash on either side of the
 // rename finds the survivor in the list.
 func recordProof(fs disk.FS, dir, tmp string, data []byte) error {
-	next, err := identify(fs, tmp, data)
+	next, err := identify(fs, tmp, bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return err
 	}
@@ -150,24 +152,50 @@ func recordProof(fs disk.FS, dir, tmp string, data []byte) error {
 
 func currentID(fs disk.FS, dir string) (string, error) {
 	name := filepath.Join(dir, format.SnapshotName)
-	data, err := readWhole(fs, name, 1<<40)
+	f, err := fs.OpenFile(name, os.O_RDONLY, 0)
 	if errors.Is(err, iofs.ErrNotExist) {
 		return noSnapshot, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("identify snapshot: %w", err)
 	}
-	return identify(fs, name, data)
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return "", fmt.Errorf("identify snapshot: %w", err)
+	}
+	if size > maxSnapshot {
+		return noSnapshot, nil
+	}
+	return identify(fs, name, f, size)
 }
 
-// identify names a snapshot file by its content and the time it was written.
-func identify(fs disk.FS, name string, data []byte) (string, error) {
+// maxSnapshot bounds the snapshots that are identified, in bytes: 2^33 blocks, whose index no machine holds in memory. A larger file is
+// somebody's mistake and proves nothing.
+const maxSnapshot = 1 << 30
+
+// identifyChunk is how much of a snapshot is in memory at once: the file may be of any size.
+const identifyChunk = 1 << 20
+
+// identify names a snapshot file by its content and the time it was written. The content is hashed in chunks, each together with
+// the hash of those before.
+func identify(fs disk.FS, name string, content io.ReaderAt, size int64) (string, error) {
 	info, err := fs.Lstat(name)
 	if err != nil {
 		return "", err
 	}
-	sum := blockhash.Default().Sum(data)
-	return fmt.Sprintf("%x %d", sum[:blockhash.Default().Size()], info.ModTime().UnixNano()), nil
+	kind := blockhash.Default()
+	var sum blockhash.Hash
+	buf := make([]byte, len(sum)+int(min(size, identifyChunk)))
+	for off := int64(0); off < size; off += identifyChunk {
+		p := buf[len(sum):][:min(size-off, identifyChunk)]
+		if n, err := content.ReadAt(p, off); n < len(p) {
+			return "", fmt.Errorf("identify snapshot: %w", err)
+		}
+		copy(buf, sum[:])
+		sum = kind.Sum(buf[:len(sum)+len(p)])
+	}
+	return fmt.Sprintf("%x %d", sum[:kind.Size()], info.ModTime().UnixNano()), nil
 }
 
 // readSmall reads a short text file; a missing or an oversized one is empty.

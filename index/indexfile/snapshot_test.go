@@ -250,3 +250,27 @@ func TestSnapshotOnFullDisk(t *testing.T) {
 		})
 	}
 }
+
+// TestHugeSnapshot: a file of any size under the snapshot's name costs neither its size in memory nor the time to read it.
+func TestHugeSnapshot(t *testing.T) {
+	m := volume()
+	if err := indexfile.WriteSnapshot(m, "/v", set(4096, 0, 1), nothing); err != nil {
+		t.Fatal(err)
+	}
+	f, err := m.OpenFile("/v/"+format.SnapshotName, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(1<<40), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if proven, err := indexfile.Proven(m, "/v"); err != nil || proven {
+		t.Errorf("proven: want false, have %v, %v", proven, err)
+	}
+	if b, err := indexfile.LoadSnapshot(m, "/v/"+format.SnapshotName, 4096); err != nil || !b.Get(1) || b.Count() != 2 {
+		t.Errorf("load: have %v, %v", b, err)
+	}
+	if err := indexfile.WriteSnapshot(m, "/v", set(4096, 0, 1, 2), nothing); err != nil {
+		t.Errorf("renew: %v", err)
+	}
+}
