@@ -121,7 +121,6 @@ type repairer struct {
 	inUse      *bitmap.Atomic // addresses in files after it
 
 	incomplete atomic.Bool // a file or directory could not be read or written
-	changed    atomic.Bool // a file was changed
 
 	// mu guards the table while blocks are hashed, and what is below. No I/O under it but the caller's Log, whose lock is the only one taken.
 	mu     sync.Mutex

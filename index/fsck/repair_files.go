@@ -43,11 +43,8 @@ func (r *repairer) settle(ctx context.Context) error {
 	}
 	r.res.Incomplete = r.incomplete.Load()
 	slices.SortFunc(r.res.Reports, compareReports)
-	if !r.changed.Load() && !r.v.Unclean {
-		return nil
-	}
 	// The files come before the index: an index that lacks what the files had is the worse of the two mixtures. That holds for
-	// removals too that a killed session left unsynced: blocks are freed by them, and must not get new content while the file can come back.
+	// removals too that nobody has synced: blocks are freed by them, and must not get new content while the file can come back.
 	return r.v.FS.SyncFS(r.v.Root)
 }
 
@@ -204,7 +201,6 @@ func (f *fileRepair) sizes() error {
 // open opens the file for writing.
 func (f *fileRepair) open() (err error) {
 	if f.out == nil {
-		f.r.changed.Store(true)
 		f.out, err = f.r.v.FS.OpenFile(f.r.v.Root+"/"+f.e.Path, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	}
 	return err
