@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 
 	"tresor/index"
 	"tresor/index/format"
@@ -20,45 +22,116 @@ const (
 
 // logFile is the volume's own log, ddumbfs.log in the special directory: 10 MiB, 10 rotations (format page, section 8). It is a hook of
 // the logger, and nil is a log file that swallows everything.
+//
+// Whoever made the volume may have put anything there, and we write as root: every file is opened relative to the directory, and must be
+// a file of its own.
 type logFile struct {
-	mu     sync.Mutex // guards f and size; writes and rotations happen under it, no other lock is taken
-	name   string
-	f      *os.File
+	mu     sync.Mutex // guards dir, f and size; writes and rotations happen under it, no other lock is taken
+	dir    *os.File   // the special directory; nil after Close
+	f      *os.File   // nil after a rotation that failed, and after Close
 	size   int64
 	format logrus.Formatter
 }
 
 func (m *Mounted) openLog(p *index.Parent) error {
-	dir := filepath.Join(p.Root, format.SpecialName)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	dir, err := openSpecial(p.Root)
+	if err != nil {
 		return fmt.Errorf("open log of the volume: %w", err)
 	}
-	l := &logFile{name: filepath.Join(dir, format.LogName), format: &logrus.TextFormatter{DisableColors: true, FullTimestamp: true}}
+	l := &logFile{dir: dir, format: &logrus.TextFormatter{DisableColors: true, FullTimestamp: true}}
 	if err := l.open(); err != nil {
-		return fmt.Errorf("open log of the volume: %w", err)
+		return errors.Join(fmt.Errorf("open log of the volume: %w", err), l.Close())
 	}
 	m.file = l
 	m.log.AddHook(l)
 	return nil
 }
 
-// CrashLog is the file beside the volume's log that is to get what the runtime says of a crash; empty on a read-only mount.
-func (m *Mounted) CrashLog() string {
-	if m.file == nil {
-		return ""
+// OpenCrashLog opens the file beside the volume's log that is to get what the runtime says of a crash. It is nil without an error on a
+// read-only mount. The caller closes it.
+func (m *Mounted) OpenCrashLog() (*os.File, error) {
+	l := m.file
+	if l == nil {
+		return nil, nil
 	}
-	return m.file.name + ".crash"
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dir == nil {
+		return nil, fmt.Errorf("open crash log of the volume: %w", os.ErrClosed)
+	}
+	f, err := openAppend(l.dir, format.LogName+".crash")
+	if err != nil {
+		return nil, fmt.Errorf("open crash log of the volume: %w", err)
+	}
+	return f, nil
 }
 
-func (l *logFile) open() (err error) {
-	if l.f, err = os.OpenFile(l.name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600); err != nil {
-		return err
+// openSpecial opens the special directory in root, which is made if it is missing; root is not. Neither may be a symbolic link.
+func openSpecial(root string) (*os.File, error) {
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	parent, err := unix.Open(root, flags, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open directory", Path: root, Err: err}
 	}
-	info, err := l.f.Stat()
+	defer unix.Close(parent)
+	name := filepath.Join(root, format.SpecialName)
+	if err := unix.Mkdirat(parent, format.SpecialName, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, &os.PathError{Op: "mkdir", Path: name, Err: err}
+	}
+	fd, err := unix.Openat(parent, format.SpecialName, flags, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open directory", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// openAppend opens or makes a file of dir to append to. What lies there already is looked at before, since the opening alone of a device
+// may do something, and afterwards, since it may have changed.
+func openAppend(dir *os.File, base string) (*os.File, error) {
+	name := filepath.Join(dir.Name(), base)
+	var st unix.Stat_t
+	err := unix.Fstatat(int(dir.Fd()), base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if err == nil {
+		err = checkOwnFile(name, &st)
+	}
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return nil, err
+	}
+	flags := unix.O_WRONLY | unix.O_APPEND | unix.O_CREAT | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := unix.Openat(int(dir.Fd()), base, flags, 0o600)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if err = unix.Fstat(fd, &st); err == nil {
+		err = checkOwnFile(name, &st)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func checkOwnFile(name string, st *unix.Stat_t) error {
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return fmt.Errorf("%s is no regular file (mode %#o)", name, st.Mode)
+	}
+	if st.Nlink != 1 {
+		return fmt.Errorf("%s has %d links, want 1", name, st.Nlink)
+	}
+	return nil
+}
+
+func (l *logFile) open() error {
+	f, err := openAppend(l.dir, format.LogName)
 	if err != nil {
 		return err
 	}
-	l.size = info.Size()
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	l.f, l.size = f, info.Size()
 	return nil
 }
 
@@ -89,14 +162,17 @@ func (l *logFile) rotateLocked() error {
 		return err
 	}
 	l.f = nil
-	for i := logRotations - 1; i >= 1; i-- {
-		err := os.Rename(fmt.Sprintf("%s.%d", l.name, i), fmt.Sprintf("%s.%d", l.name, i+1))
-		if err != nil && !os.IsNotExist(err) {
+	dir := int(l.dir.Fd())
+	to := fmt.Sprintf("%s.%d", format.LogName, logRotations)
+	for i := logRotations - 1; i >= 0; i-- {
+		from := format.LogName
+		if i > 0 {
+			from = fmt.Sprintf("%s.%d", format.LogName, i)
+		}
+		if err := unix.Renameat(dir, from, dir, to); err != nil && !errors.Is(err, unix.ENOENT) {
 			return err
 		}
-	}
-	if err := os.Rename(l.name, l.name+".1"); err != nil {
-		return err
+		to = from
 	}
 	return l.open()
 }
@@ -108,12 +184,14 @@ func (l *logFile) Close() error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.f == nil {
-		return nil
+	var errs []error
+	for _, f := range []*os.File{l.f, l.dir} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
 	}
-	err := l.f.Close()
-	l.f = nil
-	return err
+	l.f, l.dir = nil, nil
+	return errors.Join(errs...)
 }
 
 // progressLog turns the progress of a repair into a line every few seconds.

@@ -18,6 +18,7 @@ import (
 	"tresor/fs/node"
 	"tresor/fs/openfile"
 	"tresor/index"
+	"tresor/index/format"
 	"tresor/index/fsck"
 )
 
@@ -98,10 +99,17 @@ func (m *Mounted) openVolume(ctx context.Context) error {
 	mode := index.Write
 	if m.o.ReadOnly {
 		mode = index.Read
+		if m.o.Check {
+			return errors.New("mount: the options ro and check exclude each other: a check at mount repairs")
+		}
 	}
 	p, err := m.acquire(mode)
 	if err != nil {
 		return err
+	}
+	if mnt, ok := index.MountOf(p.Dir); ok {
+		// Read takes no lock; but a volume that somebody else changes cannot be served from an index that was read before.
+		return errors.Join(format.Mark(format.ErrBusy, fmt.Errorf("open volume %s: it is mounted on %s", p.Dir, mnt)), p.Close())
 	}
 	if inside(m.o.MountPoint, p.Dir) || inside(p.Dir, m.o.MountPoint) {
 		return errors.Join(fmt.Errorf("mount %s on %s: the mount point must not lie inside the parent directory or over it: the volume would wait for itself",
@@ -132,8 +140,8 @@ func (m *Mounted) acquire(mode index.Mode) (*index.Parent, error) {
 // openClean opens the volume, after a repair where one is needed or asked for. It takes the parent over.
 func (m *Mounted) openClean(ctx context.Context, p *index.Parent) (err error) {
 	opts := index.Options{ReadOnly: m.o.ReadOnly, LockIndex: m.o.LockIndex, Verify: m.o.verify(), Checkpoint: m.o.Checkpoint,
-		LostZeros: m.o.Lost == "zeros", Warn: func(msg string) { m.log.Warn(msg) }}
-	if !m.o.Check {
+		LostZeros: m.o.Lost == "zeros", Discard: m.o.Discard, Warn: func(msg string) { m.log.Warn(msg) }}
+	if !m.o.Check || m.o.ReadOnly {
 		m.vol, err = index.Open(p, opts)
 		if err == nil || !errors.Is(err, index.ErrUnclean) {
 			return err

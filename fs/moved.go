@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strconv"
 	"sync"
@@ -12,14 +13,19 @@ import (
 	"tresor/index/recipe"
 )
 
+// maxMoved is how many moved objects are kept for a reclaim, each of which takes a descriptor: users need theirs.
+const maxMoved = 1024
+
 // movedFiles collects what gets a new place while a reclaim walks: the walk may have passed that place already and not have reached the old one.
 type movedFiles struct {
-	// mu guards the fields. No I/O under it.
+	// mu guards the fields. No I/O under it but the fstat of an open object.
 	mu      sync.Mutex
 	running bool
-	fds     []int // O_PATH descriptors of our own
-	dropped error // something could not be noted: the reclaim must not free anything
+	kept    map[objectID]int // O_PATH descriptors of our own, which keep the numbers from being used again
+	dropped error            // something could not be noted: nothing is kept any more, and the reclaim must not free anything
 }
+
+type objectID struct{ dev, ino uint64 }
 
 // start begins to collect; false: a reclaim does already, and what it has collected is left alone.
 func (l *movedFiles) start() bool {
@@ -28,7 +34,7 @@ func (l *movedFiles) start() bool {
 	if l.running {
 		return false
 	}
-	l.running, l.dropped = true, nil
+	l.running, l.dropped, l.kept = true, nil, make(map[objectID]int)
 	return true
 }
 
@@ -36,10 +42,14 @@ func (l *movedFiles) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running = false
-	for _, fd := range l.fds {
+	l.releaseLocked()
+}
+
+func (l *movedFiles) releaseLocked() {
+	for _, fd := range l.kept {
 		unix.Close(fd)
 	}
-	l.fds = nil
+	l.kept = nil
 }
 
 // Begin implements node.Mover: the reclaim waits for moves in flight before it walks.
@@ -49,19 +59,38 @@ func (s *statSource) Begin() (end func()) {
 }
 
 // Moved implements node.Mover: fd stays the caller's. Directories are walked like files are read, later.
+// It never fails: what cannot be noted costs the reclaim, not the user.
 func (s *statSource) Moved(fd int, _ bool) error {
 	l := &s.moved
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.running {
+	if !l.running || l.dropped != nil {
 		return nil
+	}
+	if err := l.keepLocked(fd); err != nil {
+		l.dropped = fmt.Errorf("note what was moved during the reclaim: %w", err)
+		l.releaseLocked()
+	}
+	return nil
+}
+
+func (l *movedFiles) keepLocked(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	id := objectID{st.Dev, st.Ino}
+	if _, ok := l.kept[id]; ok {
+		return nil
+	}
+	if len(l.kept) >= maxMoved {
+		return fmt.Errorf("more than %d files and directories were moved", maxMoved)
 	}
 	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		l.dropped = err
-		return nil
+		return err
 	}
-	l.fds = append(l.fds, own)
+	l.kept[id] = own
 	return nil
 }
 
@@ -71,12 +100,11 @@ func (l *movedFiles) take() (fd int, ok bool, err error) {
 	if l.dropped != nil {
 		return 0, false, l.dropped
 	}
-	if len(l.fds) == 0 {
-		return 0, false, nil
+	for id, fd := range l.kept {
+		delete(l.kept, id)
+		return fd, true, nil
 	}
-	fd = l.fds[len(l.fds)-1]
-	l.fds = l.fds[:len(l.fds)-1]
-	return fd, true, nil
+	return 0, false, nil
 }
 
 // drain shows everything that moved to see, until nothing is left. What moves afterwards was in a place that the walk has seen, or has been shown

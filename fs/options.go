@@ -40,6 +40,8 @@ type Options struct {
 	EntryTimeout, AttrTimeout, NegativeTimeout time.Duration
 	// Handles is "auto", "always" or "never": which file handles go past the page cache of the mount.
 	Handles string
+	// Discard tells a block device below which blocks a reclaim has freed.
+	Discard bool
 	// FuseOptions go to mount(2) or the kernel as they are.
 	FuseOptions []string
 	Debug       bool
@@ -77,6 +79,8 @@ func table() []option {
 		{"nolock_index", func(o *Options) { o.LockIndex = false }, nil},
 		{"dio", func(o *Options) { o.DirectIO = "on" }, nil},
 		{"nodio", func(o *Options) { o.DirectIO = "off" }, nil},
+		{"discard", func(o *Options) { o.Discard = true }, nil},
+		{"nodiscard", func(o *Options) { o.Discard = false }, nil},
 		{"check", func(o *Options) { o.Check = true }, nil},
 		{"ro", func(o *Options) { o.ReadOnly = true }, nil},
 		{"rw", func(o *Options) { o.ReadOnly = false }, nil},

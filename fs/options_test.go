@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -79,6 +80,28 @@ func TestInside(t *testing.T) {
 	}{{"/a/b", "/a/b", true}, {"/a/b/c", "/a/b", true}, {"/a/bc", "/a/b", false}, {"/a", "/a/b", false}, {"/a", "/", true}} {
 		if have := inside(c.path, c.dir); have != c.want {
 			t.Errorf("inside(%q, %q): want %v, have %v", c.path, c.dir, c.want, have)
+		}
+	}
+}
+
+// TestOptionsDocumented holds the table of mount options in docs/commands.md to the code.
+func TestOptionsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		if cells := strings.Split(line, "|"); len(cells) > 2 {
+			for _, word := range strings.Split(cells[1], ",") {
+				name, _, _ := strings.Cut(strings.TrimSpace(word), "=")
+				words[name] = true
+			}
+		}
+	}
+	for _, o := range table() {
+		if !words[o.name] {
+			t.Errorf("mount option %s has no row in docs/commands.md", o.name)
 		}
 	}
 }

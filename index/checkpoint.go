@@ -96,9 +96,9 @@ func (v *Volume) flushIndex(picture *bitmap.Bitmap) error {
 }
 
 // Quiesce brings the volume to rest: flush writes out what the caller still holds, then everything is synced and the clean flag
-// set. It does nothing (false) while the volume is at rest already or something changed within the last idle.
+// set. It does nothing (false) while the volume is at rest already, something changed within the last idle, or a reclaim runs.
 func (v *Volume) Quiesce(idle time.Duration, flush func() error) (done bool, err error) {
-	if v.opts.ReadOnly || v.life.quiet.Load() || v.Failed() != nil || v.halfway() != nil ||
+	if v.opts.ReadOnly || v.life.quiet.Load() || v.Failed() != nil || v.halfway() != nil || v.Marking() ||
 		time.Since(time.Unix(0, v.life.last.Load())) < idle {
 		return false, nil
 	}

@@ -115,6 +115,9 @@ func (m *Marks) Sweep(pause func() error) (Swept, error) {
 	res.Freed = free.Count()
 	v.ckpt.Lock()
 	defer v.ckpt.Unlock()
+	if err := v.life.touch(v.parent); err != nil {
+		return res, err
+	}
 	if err := v.checkpointLocked(free); err != nil {
 		return res, err
 	}
@@ -209,9 +212,13 @@ func (m *Marks) sweepRuns(pos format.Slot, res *Swept) format.Slot {
 	return to + 1
 }
 
-// punch gives the space of freed blocks back to the disk below. It is not an error if that cannot be done.
+// punch gives the space of freed blocks back to the disk below; on a block device only if that was asked for. It is not an error if that
+// cannot be done.
 func (m *Marks) punch(free *bitmap.Bitmap) {
 	b := m.v.blocks
+	if b.Disk().IsDevice() && !m.v.opts.Discard {
+		return
+	}
 	for i, ok := free.NextSet(0); ok; i, ok = free.NextSet(i) {
 		end, more := free.NextClear(i)
 		if !more {

@@ -21,6 +21,8 @@ type Mount struct {
 	Point  string // absolute
 	Kind   string // file system type
 	Source string // of a volume: the parent directory
+	// Options are those of the mount itself, not of its file system, separated by commas: "ro,nosuid".
+	Options string
 }
 
 // Volume tells whether the mount is a ddumbfs volume, of this program or of the original.
@@ -41,10 +43,10 @@ func ParseMounts(text string) []Mount {
 	for line := range strings.Lines(text) {
 		left, right, ok := strings.Cut(line, " - ")
 		l, r := strings.Fields(left), strings.Fields(right)
-		if !ok || len(l) < 5 || len(r) < 2 {
+		if !ok || len(l) < 6 || len(r) < 2 {
 			continue
 		}
-		list = append(list, Mount{Device: l[2], Root: unescapeMount(l[3]), Point: unescapeMount(l[4]), Kind: r[0], Source: unescapeMount(r[1])})
+		list = append(list, Mount{Device: l[2], Root: unescapeMount(l[3]), Point: unescapeMount(l[4]), Kind: r[0], Source: unescapeMount(r[1]), Options: l[5]})
 	}
 	return list
 }

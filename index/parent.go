@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"tresor/index/bitmap"
 	"tresor/index/disk"
@@ -172,6 +173,22 @@ func (e *MissingIndexError) Error() string {
 
 // Is makes the error match fs.ErrNotExist.
 func (e *MissingIndexError) Is(target error) bool { return target == iofs.ErrNotExist }
+
+// RootMissing is an error where the tree of the users' files is not there, or is not a directory of the volume: whoever took it for an empty one
+// would free every block.
+func (p *Parent) RootMissing() error { return CheckRoot(p.FS, p.Root) }
+
+// CheckRoot is RootMissing for a path.
+func CheckRoot(fs disk.FS, root string) error {
+	info, err := fs.Lstat(root)
+	if err != nil {
+		return fmt.Errorf("the tree of files is not there, nothing was changed: %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("the tree of files %s is not a directory, nothing was changed: %w", root, syscall.ENOTDIR)
+	}
+	return nil
+}
 
 // IndexMissing returns a *MissingIndexError when the index file does not exist, nil when it does.
 func (p *Parent) IndexMissing() error {

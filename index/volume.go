@@ -40,6 +40,8 @@ type Options struct {
 	Verify    Verify
 	// Checkpoint is the number of bytes of new blocks after which CheckpointDue fires; 0 means DefaultCheckpoint.
 	Checkpoint int64
+	// Discard tells a block device below which blocks a reclaim has freed. A regular file gets holes in any case.
+	Discard bool
 	// LostZeros serves zeros for lost blocks (address 1), as the original does, instead of an error.
 	LostZeros bool
 	// Warn is called with a sentence about damage that was found and survived; it must not block. nil drops it.
@@ -118,6 +120,9 @@ func (v *Volume) open(check bool) error {
 		if err == nil {
 			err = fmt.Errorf("open volume %s: an index rebuild was started and did not finish (%s): run fsckddumbfs -r %s", p.Dir, format.RebuildName, p.Dir)
 		}
+		return err
+	}
+	if err := p.RootMissing(); err != nil {
 		return err
 	}
 	if err := p.IndexMissing(); err != nil {

@@ -157,12 +157,13 @@ func (f *File) store(batch []*chunk) {
 }
 
 // storeRun writes entries and, if the file grew, its size before: a crash in between leaves a file that is short, not one with
-// bytes that nobody wrote.
+// bytes that nobody wrote. After an error the file is as before.
 func (f *File) storeRun(first uint64, run []format.Entry, end int64) error {
 	if err := f.m.vol.Touch(); err != nil {
 		return err
 	}
 	before := f.stored.Load()
+	f.under.keep(f, first, len(run), before)
 	if end > before {
 		if err := f.recipe.WriteHeader(uint64(end)); err != nil {
 			return errors.Join(err, f.takeBack(before))
@@ -172,7 +173,7 @@ func (f *File) storeRun(first uint64, run []format.Entry, end int64) error {
 		if end > before {
 			err = errors.Join(err, f.takeBack(before))
 		}
-		return err
+		return errors.Join(err, f.under.putBack(f))
 	}
 	if end > before {
 		f.stored.Store(end)

@@ -1,6 +1,7 @@
 package openfile
 
 import (
+	"errors"
 	"syscall"
 
 	"tresor/index/format"
@@ -117,19 +118,18 @@ func (f *File) copyEdge(src *File, srcOff, dstOff, n int64) error {
 	return f.flushShaped()
 }
 
-// copyEntries copies count entries; end is the size that the file has afterwards if it grew. Null entries behind the old end
-// stay holes of the underlying file.
+// copyEntries copies count entries; end is the size that the file has afterwards if it grew. The size grows batch by batch, each
+// time before its entries as in storeRun: a crash leaves a file that is short, not one with zeros that nobody wrote. Null entries behind the
+// old end stay holes of the underlying file.
 func (f *File) copyEntries(src *File, from, to, count uint64, end int64) error {
 	bs := int64(f.geo.BlockSize)
-	if end = min(end, int64(to+count)*bs); end > f.stored.Load() {
-		if err := f.resize(end); err != nil {
-			return err
-		}
-	}
 	if err := f.m.vol.Touch(); err != nil {
 		return err
 	}
 	defer f.changed()
+	if err := f.beginHeader(); err != nil {
+		return f.wrap("clone", int64(to)*bs, err)
+	}
 	t := f.m.vol.Enter()
 	defer f.m.vol.Leave(t)
 	entries := make([]format.Entry, min(cloneBatch, count))
@@ -142,12 +142,52 @@ func (f *File) copyEntries(src *File, from, to, count uint64, end int64) error {
 			return src.wrap("clone", int64(from)*bs, &format.CorruptError{File: src.disk.Name(), What: "number of entries"})
 		}
 		f.m.vol.Mark(entries[:n])
-		if err := f.writeRuns(to, entries[:n]); err != nil {
+		if err := f.copyBatch(to, entries[:n], min(end, int64(to+uint64(n))*bs)); err != nil {
 			return f.wrap("clone", int64(to)*bs, err)
 		}
 		from, to, count = from+uint64(n), to+uint64(n), count-uint64(n)
 	}
 	return nil
+}
+
+// copyBatch writes the entries of one batch, after which the file has at least the size end.
+func (f *File) copyBatch(to uint64, entries []format.Entry, end int64) error {
+	before := f.stored.Load()
+	if end <= before {
+		err := f.writeRuns(to, entries)
+		f.m.vol.Halfway(err) // an entry may be torn
+		return err
+	}
+	length, err := f.geo.FileLength(uint64(end))
+	if err == nil {
+		err = f.recipe.WriteHeader(uint64(end))
+	}
+	if err == nil {
+		err = f.writeRuns(to, entries)
+	}
+	if err == nil {
+		err = f.lengthen(length)
+	}
+	if err != nil {
+		if to < f.geo.Entries(uint64(before)) {
+			f.m.vol.Halfway(err) // an entry that was there before may be torn
+		}
+		return errors.Join(err, f.takeBack(before))
+	}
+	f.stored.Store(end)
+	f.mu.Lock()
+	f.size = max(f.size, end)
+	f.mu.Unlock()
+	return nil
+}
+
+// lengthen makes null entries at the end, which were not written, part of the underlying file.
+func (f *File) lengthen(length int64) error {
+	have, err := f.disk.Size()
+	if err != nil || have >= length {
+		return err
+	}
+	return f.disk.Truncate(length)
 }
 
 // writeRuns writes entries, long runs of null entries as holes.

@@ -36,9 +36,10 @@ type File struct {
 	// stored is the size in the header of the underlying file. Written by the committer or under shape (exclusive).
 	stored atomic.Int64
 
-	// batch and entries are scratch of the committer (committing is true).
+	// batch, entries and under are scratch of the committer (committing is true).
 	batch   []*chunk
 	entries []format.Entry
+	under   overwritten
 
 	// mu guards what follows. No I/O under it; no lock is taken under it but the engine's gate (Leave).
 	mu         sync.Mutex

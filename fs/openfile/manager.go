@@ -22,6 +22,9 @@ const (
 	chunksPerWorker = 6
 	// restBytes bounds the block buffers of one file.
 	restBytes = 8 << 20
+	// bufferBytes and bufferBlocks bound the block buffers of all files.
+	bufferBytes  = 64 << 20
+	bufferBlocks = 16
 )
 
 // Config of a Manager.
@@ -29,6 +32,8 @@ type Config struct {
 	Volume *index.Volume
 	// Workers is the number of goroutines that hash and store; 0 makes every write do it itself.
 	Workers int
+	// BufferBytes bounds the memory of the partly written blocks of all open files, 0 for 64 MiB; there are at least 16 blocks.
+	BufferBytes int64
 	// Log takes one sentence about an error that no caller may be there to see; nil drops it.
 	Log func(msg string)
 }
@@ -54,6 +59,11 @@ type Manager struct {
 	// pending counts the blocks that were accepted and may still need a free block.
 	pending atomic.Int64
 
+	// buffered is the memory of all block buffers, in bytes, limit what it may be. makingRoom is set by the one writer who flushes others'.
+	buffered   atomic.Int64
+	limit      int64
+	makingRoom atomic.Bool
+
 	// mu guards files and the reference counts in them. No I/O under it but the opening of an underlying file, which
 	// must happen once.
 	mu    sync.Mutex
@@ -66,6 +76,10 @@ func NewManager(c Config) *Manager {
 	if m.log == nil {
 		m.log = func(string) {}
 	}
+	if c.BufferBytes <= 0 {
+		c.BufferBytes = bufferBytes
+	}
+	m.limit = max(c.BufferBytes, bufferBlocks*int64(m.geo.BlockSize))
 	n := max(c.Workers, 1) * chunksPerWorker
 	m.slots = make(chan struct{}, n)
 	m.queue = make(chan *chunk, n)

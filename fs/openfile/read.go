@@ -1,6 +1,7 @@
 package openfile
 
 import (
+	"errors"
 	"fmt"
 
 	"tresor/index"
@@ -179,9 +180,11 @@ func (f *File) heal(fixes []fix) {
 		if err != nil || n < 1 || now[0].Hash != x.entry.Hash || now[0].Addr == x.entry.Addr {
 			continue
 		}
+		old := overwritten{first: x.block, old: []format.Entry{now[0]}}
 		now[0] = x.entry
 		f.m.vol.Mark(now)
 		if err := f.recipe.WriteEntries(x.block, now); err != nil {
+			err = errors.Join(err, old.putBack(f))
 			f.m.log(f.wrap("correct an entry", int64(x.block)*int64(f.geo.BlockSize), err).Error())
 			return
 		}

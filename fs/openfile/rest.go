@@ -30,6 +30,7 @@ func (f *File) getRest(block uint64, end int64) *rest {
 			r = &rest{block: block, data: f.m.getBlock()}
 			f.rests[block] = r
 			f.m.pending.Add(1)
+			f.m.buffered.Add(int64(f.geo.BlockSize))
 		}
 		r.end = max(r.end, end)
 		f.touchLocked(end)
@@ -49,13 +50,21 @@ func (f *File) holds(r *rest) bool {
 	return f.rests[r.block] == r
 }
 
-// dropRestLocked takes a block buffer out of the table, and its place out of the count of pending blocks. mu is held. Whoever still
-// has the buffer locked finds out by holds.
+// dropRestLocked takes a block buffer out of the table, its place out of the count of pending blocks and its memory out of the budget. mu
+// is held. Whoever still has the buffer locked finds out by holds.
 func (f *File) dropRestLocked(block uint64) {
 	if _, ok := f.rests[block]; ok {
 		delete(f.rests, block)
 		f.m.pending.Add(-1)
+		f.m.buffered.Add(-int64(f.geo.BlockSize))
 	}
+}
+
+// release gives the memory of a block buffer back that is out of the table; r.mu is held. Whoever waits for it looks by holds before he
+// touches the memory. One that a whole block replaced may be in use, and is left to the garbage collector unless its user comes here.
+func (f *File) release(r *rest) {
+	f.m.putBlock(r.data)
+	r.data = nil
 }
 
 // writeRest puts p into its block at off (p does not cross a block's end). On error the file is as before, but for other
@@ -119,6 +128,7 @@ func (f *File) submitRest(r *rest) {
 		f.mu.Unlock()
 		f.m.vol.Leave(c.ticket)
 		f.m.putChunk(c)
+		f.release(r)
 		return
 	}
 	c.first, c.n = r.block, 1
@@ -130,6 +140,7 @@ func (f *File) submitRest(r *rest) {
 	c.seq = f.seq
 	f.queue = append(f.queue, c)
 	f.mu.Unlock()
+	f.release(r)
 	f.dispatch(c)
 }
 
@@ -153,10 +164,15 @@ func (f *File) submitRests() error {
 	return errors.Join(errs...)
 }
 
-// abandon gives a block buffer up that cannot be completed: the rest of its block is unreadable. r.mu is held.
+// abandon gives a block buffer up that cannot be completed: the rest of its block is unreadable. One that a whole block replaced meanwhile is
+// no loss. r.mu is held.
 func (f *File) abandon(r *rest, cause error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	defer f.release(r)
+	if f.rests[r.block] != r {
+		return nil
+	}
 	f.dropRestLocked(r.block)
 	f.errSeq++
 	f.err = f.wrap("write a part of a block", int64(r.block)*int64(f.geo.BlockSize), cause)

@@ -2,6 +2,7 @@ package openfile
 
 import (
 	"errors"
+	"io"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -47,13 +48,21 @@ func (f *File) resize(size int64) error {
 		return err
 	}
 	defer f.changed()
-	if err := f.beginHeader(); err != nil {
+	if size == 0 {
+		length = 0 // an empty underlying file is valid by itself; the header follows as a write
+	} else if err := f.beginHeader(); err != nil {
 		return f.wrap("truncate", size, err)
 	}
 	// Length first: a crash in between leaves entries that fit no size, which the repair knows how to mend; a size without entries
-	// could not be told from lost data.
-	if err := f.disk.Truncate(length); err != nil {
-		return f.wrap("truncate", size, err)
+	// could not be told from lost data. File systems that write data later than lengths (ext4) journal every truncation at once, even one that
+	// changes nothing, and a power cut then leaves the length without the header; so none is made that is not needed.
+	if have, err := f.disk.Size(); err != nil || have != length {
+		if err == nil {
+			err = f.disk.Truncate(length)
+		}
+		if err != nil {
+			return f.wrap("truncate", size, err)
+		}
 	}
 	if err := f.recipe.WriteHeader(uint64(size)); err != nil {
 		err = f.wrap("truncate", size, err)
@@ -108,7 +117,9 @@ func (f *File) putBlocks(first uint64, p []byte) error {
 		return err
 	}
 	defer f.changed()
-	return f.recipe.WriteEntries(first, entries)
+	err := f.recipe.WriteEntries(first, entries)
+	f.m.vol.Halfway(err) // an entry may be torn
+	return err
 }
 
 // Allocate implements fallocate(2): mode 0 and KEEP_SIZE reserve (a deduplicated file cannot reserve, so room is only looked for), PUNCH_HOLE and ZERO_RANGE
@@ -200,7 +211,9 @@ func (f *File) zero(from, to int64) error {
 	if first == last {
 		return nil
 	}
-	return f.clearEntries(uint64(first), uint64(last))
+	err := f.clearEntries(uint64(first), uint64(last))
+	f.m.vol.Halfway(err) // an entry may be torn
+	return err
 }
 
 // zeroPart clears a part of one block.
@@ -279,9 +292,13 @@ func (f *File) seekEntry(off, size int64, data bool) (pos int64, found bool, err
 		if data {
 			// skip what is a hole in the underlying file too
 			at, err := f.disk.NextData(format.FileHeaderSize + i*es)
-			if err == nil {
-				i = max(i, (at-format.FileHeaderSize)/es)
+			if errors.Is(err, io.EOF) {
+				return 0, false, nil
 			}
+			if err != nil {
+				return 0, false, err
+			}
+			i = max(i, (at-format.FileHeaderSize)/es)
 		}
 		n, err := f.recipe.ReadEntries(uint64(i), entries[:min(int64(len(entries)), count-i)])
 		if err != nil || n == 0 {

@@ -18,6 +18,7 @@ func (f *File) writeAt(p []byte, off int64) error {
 	if off < 0 || off > MaxSize-int64(len(p)) {
 		return syscall.EFBIG
 	}
+	f.m.makeRoom(f.m.partial(off, int64(len(p)))) // before any lock of the file is taken
 	f.shape.RLock()
 	defer f.shape.RUnlock()
 	return f.writeShaped(p, off)
@@ -56,7 +57,7 @@ func (f *File) writeShaped(p []byte, off int64) error {
 	if wait {
 		return f.flushShaped()
 	}
-	if f.crowded() {
+	if f.crowded() || f.m.overfull() {
 		return f.submitRests()
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"tresor/index"
 	"tresor/index/bitmap"
 	"tresor/index/blockfile"
 	"tresor/index/format"
@@ -79,6 +80,9 @@ func repair(ctx context.Context, v *Volume, o RepairOptions) (*Result, error) {
 	if err := v.refuseRebuilding(); err != nil {
 		return nil, err
 	}
+	if err := index.CheckRoot(v.FS, v.Root); err != nil {
+		return nil, err
+	}
 	blocks, err := v.openBlocks(false)
 	if err != nil {
 		return nil, err
@@ -137,6 +141,9 @@ func (r *repairer) openIndex() error {
 		r.idx = idx
 		r.allocated = idx.Bitmap().Clone()
 	case errors.Is(err, iofs.ErrNotExist) || errors.Is(err, format.ErrCorrupt):
+		if err := r.v.ours(); err != nil {
+			return err
+		}
 		r.v.logf("the index is made anew: %v", err)
 		if err := r.v.mark(); err != nil {
 			return err

@@ -52,6 +52,8 @@ func TestSecondMount(t *testing.T) {
 			refused(t, mounttest.Options{Parent: path}, exitBusy, parent)
 		}
 		refused(t, mounttest.Options{Parent: parent, Point: m.Point}, exitBusy, parent)
+		refused(t, mounttest.Options{Parent: parent, List: "ro"}, exitBusy, parent)
+		refused(t, mounttest.Options{Parent: parent, List: "ro,check"}, exitFailure, "exclude each other")
 		is(t, m, "after the refused mounts", "a", random(1, 10_000))
 		m.Unmount()
 	}
@@ -73,6 +75,23 @@ func TestMountPointInside(t *testing.T) {
 	}
 	flags(t, "after the refused mounts", parent, false, false)
 	mounttest.Volume(t, mounttest.Options{Parent: parent}).Unmount()
+}
+
+func TestNoTree(t *testing.T) {
+	parent := volume(t)
+	root := filepath.Join(parent, "ddfsroot")
+	if err := os.Rename(root, root+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for _, list := range []string{"", "ro", "check"} {
+		refused(t, mounttest.Options{Parent: parent, List: list}, exitMissing, root)
+	}
+	if _, err := os.Lstat(root); !os.IsNotExist(err) {
+		t.Errorf("a refused mount has made %s: %v", root, err)
+	}
+	if err := os.Rename(root+".away", root); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestNoMountPoint(t *testing.T) {

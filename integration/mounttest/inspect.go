@@ -26,7 +26,7 @@ func (m *Mount) lookForHandles() {
 	closed := Until(handleTime, func() bool {
 		left = left[:0]
 		for _, name := range openBelow(m.PID, false, root) {
-			if !strings.HasPrefix(name, filepath.Join(root, format.SpecialName)+"/") {
+			if !strings.HasPrefix(name+"/", filepath.Join(root, format.SpecialName)+"/") {
 				left = append(left, name)
 			}
 		}

@@ -74,6 +74,9 @@ func (v *fsckVolume) Run(ctx context.Context, s Streams, args []string) error {
 	if mnt, ok := index.MountOf(p.Dir); ok {
 		cli.Note(s.Err, "fsck", "warning: the volume is mounted on %s; what is not written yet looks like damage", mnt)
 		advice = "the volume is in use: unmount it and check again before you repair anything"
+		if deadMount(mnt) {
+			advice = deadAdvice(mnt)
+		}
 	}
 	err = v.runCheck(ctx, s, volume)
 	if exit := (*cli.ExitError)(nil); errors.As(err, &exit) && exit.Code == cli.FsckErrors {
@@ -105,7 +108,7 @@ func (v *fsckVolume) acquire(path string) (*index.Parent, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, cli.Exit(cli.FsckNoVolume, err)
 	}
-	return p, err
+	return p, explainBusy(err, path)
 }
 
 // volume describes the volume to package fsck; done ends the progress line.

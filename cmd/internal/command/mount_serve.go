@@ -119,10 +119,10 @@ func serveMount(ctx context.Context, o fs.Options, log *logrus.Logger, d *daemon
 	unix.Umask(0)
 	mounted, err := fs.Mount(ctx, o, log)
 	if err != nil {
-		return err
+		return explainBusy(err, o.Parent)
 	}
 	if d != nil {
-		err = errors.Join(keepCrash(mounted.CrashLog()), d.ready())
+		err = errors.Join(keepCrash(mounted), d.ready())
 	} else {
 		log.Infof("volume %s is mounted on %s", o.Parent, o.MountPoint)
 	}
@@ -140,14 +140,11 @@ func serveMount(ctx context.Context, o fs.Options, log *logrus.Logger, d *daemon
 	return unmountUntil(ended, mounted, o.MountPoint, log)
 }
 
-// keepCrash makes the runtime write what it says of a crash to a file, since the daemon has no terminal any more. An empty name
-// is a volume that must not be written to.
-func keepCrash(name string) error {
-	if name == "" {
-		return nil
-	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
+// keepCrash makes the runtime write what it says of a crash to a file, since the daemon has no terminal any more. A volume
+// that must not be written to has none.
+func keepCrash(mounted *fs.Mounted) error {
+	f, err := mounted.OpenCrashLog()
+	if f == nil || err != nil {
 		return err
 	}
 	defer f.Close()

@@ -6,10 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"tresor/cmd/internal/cli"
 )
@@ -103,7 +107,7 @@ func (w *waiter) start() (*exec.Cmd, <-chan status, error) {
 	if f, ok := w.err.(*os.File); ok {
 		child.Stderr = f // for what a crash prints before the daemon is ready
 	}
-	if err := child.Start(); err != nil {
+	if err := startDaemon(child); err != nil {
 		r.Close()
 		return nil, nil, err
 	}
@@ -144,4 +148,17 @@ func died(err error) error {
 		return fmt.Errorf("the daemon died before the volume was mounted: %s", exit.ProcessState)
 	}
 	return errors.Join(errors.New("the daemon ended before the volume was mounted"), err)
+}
+
+// startDaemon starts the daemon without the descriptors that we inherited (a lock held through one of them would be held until the unmount),
+// and marked as one that writes on behalf of others: the kernel must not make it wait for dirty pages of its own clients, of an NFS client or a loop device
+// on this machine say, which wait for it. Kernels that know neither do without.
+func startDaemon(child *exec.Cmd) error {
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	runtime.LockOSThread() // the mark is the thread's, and is inherited by what it starts
+	defer runtime.UnlockOSThread()
+	if unix.Prctl(unix.PR_SET_IO_FLUSHER, 1, 0, 0, 0) == nil {
+		defer unix.Prctl(unix.PR_SET_IO_FLUSHER, 0, 0, 0, 0)
+	}
+	return child.Start()
 }

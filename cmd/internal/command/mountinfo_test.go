@@ -40,7 +40,7 @@ func TestParseMounts(t *testing.T) {
 	if len(list) != 6 {
 		t.Fatalf("have %d mounts, want 6: %+v", len(list), list)
 	}
-	if e := mountAt(list, "/mnt/a b"); e == nil || e.Source != `/data/one\two` || e.Device != "0:44" || !e.Volume() {
+	if e := mountAt(list, "/mnt/a b"); e == nil || e.Source != `/data/one\two` || e.Device != "0:44" || e.Options != "rw,nosuid" || !e.Volume() {
 		t.Errorf("escaped mount: have %+v", e)
 	}
 	if e := mountAt(list, "/mnt/x"); e == nil || e.Source != "/data/x" {

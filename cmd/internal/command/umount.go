@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ func umountVerb() *Verb {
 
 func umountCodes() []cli.Meaning {
 	return []cli.Meaning{
-		{Code: cli.ExitOK, Text: "unmounted, closed and clean"},
+		{Code: cli.ExitOK, Text: "unmounted, closed and clean; of a read-only mount: left as it was"},
 		{Code: cli.ExitFailure, Text: "could not be unmounted"},
 		{Code: cli.ExitUsage, Text: "wrong command line"},
 		{Code: cli.ExitBusy, Text: "something uses the mount; it is still mounted, or mounted elsewhere as well"},
@@ -109,6 +110,7 @@ func (u *umount) one(ctx context.Context, s Streams, name string) error {
 	if err != nil {
 		return err
 	}
+	readOnly := servedReadOnly(mount)
 	if err := u.remove(mount.Point, u.flags()); err != nil {
 		if errors.Is(err, unix.EBUSY) {
 			return busyError(mount)
@@ -123,11 +125,21 @@ func (u *umount) one(ctx context.Context, s Streams, name string) error {
 		err := fmt.Errorf("%s is unmounted, but volume %s stays open: it is mounted on %s as well", mount.Point, mount.Source, other.Point)
 		return cli.Exit(cli.ExitBusy, err)
 	}
-	return u.closed(ctx, s, mount)
+	return u.closed(ctx, s, mount, readOnly)
 }
 
-// closed waits for the daemon and says how it left the volume.
-func (u *umount) closed(ctx context.Context, s Streams, mount *index.Mount) error {
+// servedReadOnly tells whether the mount's daemon leaves the volume as it is. A mount can be made read-only behind the back of a daemon
+// that writes, but only such a daemon owns the volume.
+func servedReadOnly(mount *index.Mount) bool {
+	if !slices.Contains(strings.Split(mount.Options, ","), "ro") {
+		return false
+	}
+	owned, err := volumeOpen(mount.Source)
+	return !owned && err == nil
+}
+
+// closed waits for the daemon and says how it left the volume; readOnly is a daemon that found it like that.
+func (u *umount) closed(ctx context.Context, s Streams, mount *index.Mount, readOnly bool) error {
 	parent := mount.Source
 	if u.lazy && !u.timeoutGiven() {
 		if open, err := volumeOpen(parent); err != nil || open {
@@ -147,6 +159,10 @@ func (u *umount) closed(ctx context.Context, s Streams, mount *index.Mount) erro
 	}
 	if err != nil {
 		return err
+	}
+	if readOnly {
+		fmt.Fprintf(s.Out, "%s is unmounted, volume %s was mounted read-only\n", mount.Point, parent)
+		return nil
 	}
 	dirty, err := exists(filepath.Join(parent, format.DirtyName))
 	if err != nil {

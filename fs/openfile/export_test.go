@@ -1,0 +1,25 @@
+package openfile
+
+// Buffered adds up the block buffers of all open files, in bytes.
+func (m *Manager) Buffered() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, f := range m.files {
+		n += f.Buffers()
+	}
+	return int64(n) * int64(m.geo.BlockSize)
+}
+
+// Counted is what the manager believes Buffered to be.
+func (m *Manager) Counted() int64 { return m.buffered.Load() }
+
+// Buffers is the number of block buffers of the file.
+func (f *File) Buffers() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.rests)
+}
+
+// SetMakingRoom makes writers believe that another one makes room already.
+func (m *Manager) SetMakingRoom(yes bool) { m.makingRoom.Store(yes) }
