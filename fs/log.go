@@ -38,6 +38,9 @@ func (m *Mounted) openLog(p *index.Parent) error {
 	if err != nil {
 		return fmt.Errorf("open log of the volume: %w", err)
 	}
+	if err := makeSpecial(dir); err != nil {
+		return errors.Join(err, dir.Close())
+	}
 	l := &logFile{dir: dir, format: &logrus.TextFormatter{DisableColors: true, FullTimestamp: true}}
 	if err := l.open(); err != nil {
 		return errors.Join(fmt.Errorf("open log of the volume: %w", err), l.Close())
@@ -83,6 +86,22 @@ func openSpecial(root string) (*os.File, error) {
 		return nil, &os.PathError{Op: "open directory", Path: name, Err: err}
 	}
 	return os.NewFile(uintptr(fd), name), nil
+}
+
+// makeSpecial makes the files whose content is computed when they are read, where they are missing: their names must be there.
+func makeSpecial(dir *os.File) error {
+	for _, name := range []string{format.StatsName, format.Stats0Name, format.ReclaimName, format.TestName} {
+		fd, err := unix.Openat(int(dir.Fd()), name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+		switch {
+		case err == nil:
+			unix.Close(fd)
+		case errors.Is(err, unix.EROFS):
+			return fmt.Errorf("the volume lies on a read-only file system: mount it read-only as well (-o ro): %w", err)
+		case !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENOSPC):
+			return &os.PathError{Op: "make", Path: filepath.Join(dir.Name(), name), Err: err}
+		}
+	}
+	return nil
 }
 
 // openAppend opens or makes a file of dir to append to. What lies there already is looked at before, since the opening alone of a device

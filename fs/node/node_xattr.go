@@ -50,6 +50,12 @@ func (fs *FS) SetXAttr(_ <-chan struct{}, in *fusefs.SetXAttrIn, name string, da
 	if code := fs.mayChange(n); !code.Ok() {
 		return code
 	}
+	if name == capability {
+		// A write takes capabilities away, and so does ours of what was accepted before: it goes first.
+		if err := fs.drain(n); err != nil {
+			return fs.errno("set attribute of", in.NodeId, err)
+		}
+	}
 	err := unix.Setxattr(procName(fd), name, data, int(in.Flags))
 	if name == aclAccess || name == capability {
 		n.Privs.Forget()

@@ -137,6 +137,10 @@ func (b *File) check() error {
 	if n < len(magic) && !endOfFile(err) {
 		return fmt.Errorf("read block file header: %w", err)
 	}
+	if n == 0 {
+		return &format.CorruptError{File: b.f.Name(), What: "block file", Want: format.MagicBlocks,
+			Have: "nothing: it is empty, or its device is not attached"}
+	}
 	if err := format.CheckMagic(magic[:n], format.MagicBlocks, "block file"); err != nil {
 		return format.InFile(b.f.Name(), 0, err)
 	}

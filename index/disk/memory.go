@@ -2,6 +2,8 @@ package disk
 
 import (
 	"fmt"
+	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +28,41 @@ type mapping struct {
 	lockErr error
 }
 
+// smallMemory is how much is allocated without a look at what there is, in bytes.
+const smallMemory = 64 << 20
+
+// roomFor refuses what the machine does not have: the kernel would grant it and kill somebody when it is touched, and sizes
+// come from files that may be damaged. A machine that does not tell what it has is trusted.
+func roomFor(n int) error {
+	if n < smallMemory {
+		return nil
+	}
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return nil
+	}
+	have := available(string(text))
+	if have == 0 || uint64(n) <= have {
+		return nil
+	}
+	return fmt.Errorf("allocate memory: want %d bytes, the machine has %d available: %w", n, have, unix.ENOMEM)
+}
+
+// available takes the bytes of memory and swap space that are available out of the text of /proc/meminfo (proc(5), in kB); 0: not told.
+func available(meminfo string) (bytes uint64) {
+	for line := range strings.Lines(meminfo) {
+		var kb uint64
+		for _, name := range []string{"MemAvailable:", "SwapFree:"} {
+			if value, ok := strings.CutPrefix(line, name); ok {
+				if _, err := fmt.Sscanf(value, "%d kB", &kb); err == nil {
+					bytes += kb << 10
+				}
+			}
+		}
+	}
+	return bytes
+}
+
 // Alloc maps n bytes of anonymous memory. It costs physical memory only where
 // it is touched, unless Lock is set. n may be 0.
 func Alloc(n int, opts AllocOptions) (Memory, error) {
@@ -35,6 +72,9 @@ func Alloc(n int, opts AllocOptions) (Memory, error) {
 		return Memory{}, fmt.Errorf("allocate %d bytes of memory: %w", n, unix.EINVAL)
 	case n == 0:
 		return Memory{m}, nil
+	}
+	if err := roomFor(n); err != nil {
+		return Memory{}, err
 	}
 	b, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
