@@ -100,7 +100,7 @@ func (m *Mounted) openVolume(ctx context.Context) error {
 	if m.o.ReadOnly {
 		mode = index.Read
 		if m.o.Check {
-			return errors.New("mount: the options ro and check exclude each other: a check at mount repairs")
+			return errors.New("the mount options ro and check exclude each other: a check at mount repairs")
 		}
 	}
 	p, err := m.acquire(mode)
