@@ -208,10 +208,10 @@ func TestWriteFailureAtClose(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Errorf("release: %v", err)
 	}
+	r.close() // a worker logs after it has replied; now it has
 	if log := r.logged(); len(log) == 0 || !strings.Contains(log[0], "/f at offset 0") {
 		t.Errorf("log: have %q, want the file and the offset", log)
 	}
-	r.close()
 	if s, found := r.status(); s != 0 {
 		t.Errorf("check: status %d, %q", s, found)
 	}
