@@ -13,6 +13,7 @@ import (
 
 	"tresor/index"
 	"tresor/index/format"
+	"tresor/index/progress"
 )
 
 const (
@@ -214,17 +215,13 @@ func (l *logFile) Close() error {
 }
 
 // progressLog turns the progress of a repair into a line every few seconds.
-func progressLog(log *logrus.Logger) func(stage string, done, total uint64) {
+func progressLog(log *logrus.Logger) progress.Func {
 	var last time.Time
-	return func(stage string, done, total uint64) {
+	return func(s progress.Stage) {
 		if time.Since(last) < 5*time.Second {
 			return
 		}
 		last = time.Now()
-		if total > 0 {
-			log.Infof("repair: %s %d of %d (%d %%)", stage, done, total, 100*done/total)
-		} else {
-			log.Infof("repair: %s %d", stage, done)
-		}
+		log.Infof("repair: %s", s)
 	}
 }

@@ -116,10 +116,7 @@ func open(p *Parent, o Options, check bool) (*Volume, error) {
 
 func (v *Volume) open(check bool) error {
 	p := v.parent
-	if rebuilding, err := p.Has(format.RebuildName); err != nil || rebuilding {
-		if err == nil {
-			err = fmt.Errorf("open volume %s: an index rebuild was started and did not finish (%s): run fsckddumbfs -r %s", p.Dir, format.RebuildName, p.Dir)
-		}
+	if err := CheckUnfinished(p.FS, p.Dir); err != nil {
 		return err
 	}
 	if err := p.RootMissing(); err != nil {

@@ -25,6 +25,14 @@ const (
 	CleanName = ".autofsck.clean"
 	// RebuildName says that a rebuild did not finish: only a rebuild may go on.
 	RebuildName = ".rebuildfsck"
+	// PackName, ResizeName and ReinitName hold the plan of a job that was begun and did not finish: only that job may go on. They
+	// are ours; RebuildName beside them keeps the original's tools off.
+	PackName   = ".ddfspack"
+	ResizeName = ".ddfsresize"
+	ReinitName = ".ddfsreinit"
+	// QuarantineName is the directory beside the root where a repair moves files whose headers cannot be read. What their entries name
+	// counts as in use.
+	QuarantineName = "ddfsquarantine"
 	// SocketName is a unix socket that the original leaves behind.
 	SocketName = "socket"
 	// RootName is the root of the user tree. The configuration names it too,

@@ -6,10 +6,12 @@ import (
 	"sync"
 	"time"
 
+	"tresor/index"
 	"tresor/index/bitmap"
 	"tresor/index/blockfile"
 	"tresor/index/format"
 	"tresor/index/indexfile"
+	"tresor/index/progress"
 )
 
 // CheckOptions say how deep a check goes.
@@ -23,7 +25,7 @@ type CheckOptions struct {
 // Check reads index, files and, if asked for, blocks, and changes nothing. The error is for a check that could not be done: no
 // index, no block file, an interrupted context. It uses all processors, some bits a block and a few buffers.
 func Check(ctx context.Context, v *Volume, o CheckOptions) (*Summary, error) {
-	if err := v.refuseRebuilding(); err != nil {
+	if err := index.CheckUnfinished(v.FS, v.Dir); err != nil {
 		return nil, fmt.Errorf("check volume %s: %w", v.Dir, err)
 	}
 	idx, err := indexfile.Open(v.FS, v.IndexPath, v.Config, indexfile.Options{ReadOnly: true})
@@ -137,7 +139,7 @@ func (c *checker) recent(ctx context.Context) error {
 func (c *checker) doubtful(ctx context.Context, set *bitmap.Atomic, total uint64) (*bitmap.Atomic, error) {
 	out := bitmap.NewAtomic(c.v.Geometry.BlockCount)
 	t := c.idx.Table()
-	err := c.v.hashBlocks(ctx, c.blocks, set, c.v.meter("hash blocks", total), func(list []hashed) {
+	err := c.v.hashBlocks(ctx, c.blocks, set, progress.New(c.v.Progress, "hash blocks", progress.Bytes, total<<c.v.Geometry.BlockShift), func(list []hashed) {
 		for i := range list {
 			b := &list[i]
 			if a, _, ok := t.Lookup(&b.hash); b.err != nil || !ok || a != b.addr {

@@ -9,6 +9,7 @@ import (
 
 	"tresor/index/blockhash"
 	"tresor/index/format"
+	"tresor/index/progress"
 	"tresor/index/recipe"
 )
 
@@ -19,11 +20,11 @@ const findingsAtOnce = 1 << 10
 func (c *checker) files(ctx context.Context) error {
 	start := time.Now()
 	c.v.logf("== Read files")
-	m := c.v.meter("read files", 0)
+	m := progress.New(c.v.Progress, "read files", progress.Files, 0)
 	err := c.v.eachFile(ctx, func(ctx context.Context, _ int, e recipe.WalkEntry) error {
 		f := fileCheck{c: c, path: e.Path, links: links(e)}
 		f.run(ctx, e)
-		m.add(1)
+		m.Add(1)
 		return ctx.Err()
 	}, func(path string, err error) {
 		c.found([]Finding{{Kind: FileUnreadable, Path: path, Err: err}}, &c.sum.FileErrors, 1)

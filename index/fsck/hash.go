@@ -12,6 +12,7 @@ import (
 	"tresor/index/blockhash"
 	"tresor/index/disk"
 	"tresor/index/format"
+	"tresor/index/progress"
 )
 
 // runBytes is the most that is read from the block file with one call.
@@ -36,7 +37,7 @@ type run struct {
 
 // hashBlocks reads and hashes the blocks of set in the order of their addresses, consecutive ones with one call, on all
 // processors. fn is called with the blocks of one run at a time, from several goroutines; the slice is reused after it.
-func (v *Volume) hashBlocks(ctx context.Context, blocks *blockfile.File, set *bitmap.Atomic, m *meter, fn func([]hashed)) error {
+func (v *Volume) hashBlocks(ctx context.Context, blocks *blockfile.File, set *bitmap.Atomic, m *progress.Meter, fn func([]hashed)) error {
 	whole, err := wholeBlocks(blocks.Disk(), v.Geometry)
 	if err != nil {
 		return err
@@ -50,7 +51,7 @@ func (v *Volume) hashBlocks(ctx context.Context, blocks *blockfile.File, set *bi
 			for r := range queue {
 				if ctx.Err() == nil {
 					fn(h.run(r))
-					m.add(r.n)
+					m.Add(r.n << v.Geometry.BlockShift)
 				}
 			}
 		})

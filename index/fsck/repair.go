@@ -77,7 +77,7 @@ func Repair(ctx context.Context, v *Volume, o RepairOptions) (*Result, error) {
 }
 
 func repair(ctx context.Context, v *Volume, o RepairOptions) (*Result, error) {
-	if err := v.refuseRebuilding(); err != nil {
+	if err := index.CheckUnfinished(v.FS, v.Dir); err != nil {
 		return nil, err
 	}
 	if err := index.CheckRoot(v.FS, v.Root); err != nil {

@@ -12,6 +12,7 @@ import (
 	"tresor/index/blockhash"
 	"tresor/index/disk"
 	"tresor/index/format"
+	"tresor/index/progress"
 	"tresor/index/recipe"
 )
 
@@ -21,7 +22,7 @@ func (r *repairer) settle(ctx context.Context) error {
 		return err
 	}
 	r.v.logf("repairing the files")
-	m := r.v.meter("repair files", 0)
+	m := progress.New(r.v.Progress, "repair files", progress.Files, 0)
 	err := r.v.eachFile(ctx, func(ctx context.Context, _ int, e recipe.WalkEntry) error {
 		f := fileRepair{r: r, e: e}
 		err := f.run(ctx)
@@ -35,7 +36,7 @@ func (r *repairer) settle(ctx context.Context) error {
 			f.report.Path = e.Path
 			r.res.Reports = append(r.res.Reports, f.report)
 		}
-		m.add(1)
+		m.Add(1)
 		return ctx.Err()
 	}, r.missed)
 	if err != nil {

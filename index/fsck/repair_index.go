@@ -8,6 +8,7 @@ import (
 	"tresor/index/bitmap"
 	"tresor/index/disk"
 	"tresor/index/format"
+	"tresor/index/progress"
 	"tresor/index/table"
 )
 
@@ -102,7 +103,7 @@ func (r *repairer) hash(ctx context.Context) error {
 	}
 	r.v.logf("blocks to hash: %d", r.res.Suspects)
 	r.drop(func(a format.Address) bool { return !r.suspect.Get(uint64(a)) })
-	m := r.v.meter("hash blocks", r.res.Suspects)
+	m := progress.New(r.v.Progress, "hash blocks", progress.Bytes, r.res.Suspects<<r.v.Geometry.BlockShift)
 	err := r.v.hashBlocks(ctx, r.blocks, r.suspect, m, func(list []hashed) {
 		r.mu.Lock()
 		defer r.mu.Unlock()

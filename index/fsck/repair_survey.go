@@ -6,18 +6,19 @@ import (
 
 	"tresor/index/blockhash"
 	"tresor/index/format"
+	"tresor/index/progress"
 	"tresor/index/recipe"
 )
 
 // survey reads all files and notes the addresses in use, and those about which files and index disagree.
 func (r *repairer) survey(ctx context.Context) error {
 	r.v.logf("reading the files")
-	m := r.v.meter("survey files", 0)
+	m := progress.New(r.v.Progress, "survey files", progress.Files, 0)
 	return r.v.eachFile(ctx, func(ctx context.Context, _ int, e recipe.WalkEntry) error {
 		if err := r.surveyFile(ctx, e); err != nil && ctx.Err() == nil {
 			r.missed(e.Path, err)
 		}
-		m.add(1)
+		m.Add(1)
 		return ctx.Err()
 	}, r.missed)
 }

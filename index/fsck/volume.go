@@ -13,6 +13,7 @@ import (
 	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/indexfile"
+	"tresor/index/progress"
 )
 
 // Volume says where a volume lies and what is known of how it was left. The caller owns the volume (it is locked, and mounted
@@ -34,10 +35,9 @@ type Volume struct {
 	// Only a snapshot of our own, in a session of our own, is that (see indexfile.Proven).
 	Trusted bool
 
-	// Log takes a line about what is done. Progress takes the state of a stage: done of total files or blocks, total 0 if it
-	// is not known. Calls of each do not overlap. Both may be nil.
+	// Log takes a line about what is done, Progress the state of a stage. Calls of each do not overlap. Both may be nil.
 	Log      func(line string)
-	Progress func(stage string, done, total uint64)
+	Progress progress.Func
 
 	// logging keeps the calls of Log apart. Nothing is taken under it.
 	logging sync.Mutex
@@ -91,40 +91,6 @@ func (v *Volume) logf(text string, args ...any) {
 
 // workers is how many goroutines read and hash: one for each processor.
 func workers() int { return runtime.GOMAXPROCS(0) }
-
-// meter counts what a stage has done and reports it, one call at a time.
-type meter struct {
-	report func(stage string, done, total uint64)
-	stage  string
-	total  uint64
-
-	// mu guards done and is held during report. Nothing else is taken under it.
-	mu   sync.Mutex
-	done uint64
-}
-
-func (v *Volume) meter(stage string, total uint64) *meter {
-	return &meter{report: v.Progress, stage: stage, total: total}
-}
-
-func (m *meter) add(n uint64) {
-	if m.report == nil {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.done += n
-	m.report(m.stage, m.done, m.total)
-}
-
-// refuseRebuilding is the error of every check and repair while a rebuild of the index is unfinished (format page, section 1).
-func (v *Volume) refuseRebuilding() error {
-	rebuilding, err := v.has(format.RebuildName)
-	if err != nil || !rebuilding {
-		return err
-	}
-	return fmt.Errorf("a rebuild of the index was started and did not finish (%s): only a rebuild can go on, fsckddumbfs -r", format.RebuildName)
-}
 
 // openBlocks opens the block file. Nothing is repaired without one: a disk that is not there must not cost a file.
 func (v *Volume) openBlocks(readOnly bool) (*blockfile.File, error) {

@@ -6,6 +6,9 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"tresor/index/format"
+	"tresor/index/progress"
 )
 
 // Interval is how often a running command says what it is doing.
@@ -24,6 +27,9 @@ type Progress struct {
 	start time.Time
 	last  time.Time
 	open  bool // a line without its newline stands on the terminal
+	stage string
+	began time.Time // of the stage
+	from  uint64    // done when it began
 }
 
 // NewProgress starts a progress report for a verb; the first message appears after one interval at the earliest.
@@ -54,13 +60,32 @@ func (p *Progress) Say(text string, args ...any) {
 	fmt.Fprintln(p.w, line)
 }
 
-// Percent shows done of total as a percentage; a total of 0 shows done alone.
-func (p *Progress) Percent(what string, done, total uint64) {
-	if total == 0 {
-		p.Say("%s %d", what, done)
+// Stage shows how far a stage of the work is: percent, rate, and the time left at the average rate of this stage. It fits
+// progress.Func.
+func (p *Progress) Stage(s progress.Stage) {
+	p.mu.Lock()
+	if s.Name != p.stage {
+		p.stage, p.began, p.from = s.Name, p.now(), s.Done
+	}
+	spent := p.now().Sub(p.began)
+	done := s.Done - min(p.from, s.Done) // what an earlier run did does not count for the rate
+	p.mu.Unlock()
+	text := s.String()
+	if spent < time.Second || done == 0 {
+		p.Say("%s", text)
 		return
 	}
-	p.Say("%s %.1f%%", what, 100*float64(done)/float64(total))
+	rate := float64(done) / spent.Seconds()
+	if s.Unit == progress.Bytes {
+		text += ", " + format.FormatSize(int64(rate)) + "/s"
+	} else {
+		text += fmt.Sprintf(", %.3g %s/s", rate, s.Unit)
+	}
+	if s.Total > s.Done {
+		left := time.Duration(float64(s.Total-s.Done) / rate * float64(time.Second))
+		text += ", " + left.Round(time.Second).String() + " left"
+	}
+	p.Say("%s", text)
 }
 
 // Done clears the line on a terminal. Later messages start a new one.

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"tresor/index/progress"
 )
 
 func TestProgress(t *testing.T) {
@@ -18,20 +20,22 @@ func TestProgress(t *testing.T) {
 		terminal bool
 		want     string
 	}{
-		{"log", false, "ddumbfs fsck: hash 20.0% (4s)\nddumbfs fsck: files 7 (8s)\n"},
-		{"terminal", true, "\r\x1b[Kddumbfs fsck: hash 20.0% (4s)\r\x1b[Kddumbfs fsck: files 7 (8s)\r\x1b[K"},
+		{"log", false, "ddumbfs fsck: hash 20.0% (2 of 10 files), 0.5 files/s, 16s left (4s)\nddumbfs fsck: survey 4k, 1k/s (8s)\n"},
+		{"terminal", true, "\r\x1b[Kddumbfs fsck: hash 20.0% (2 of 10 files), 0.5 files/s, 16s left (4s)\r\x1b[Kddumbfs fsck: survey 4k, 1k/s (8s)\r\x1b[K"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
 			now := time.Unix(1000, 0)
 			p := newProgress(&b, "fsck", 3*time.Second, c.terminal, func() time.Time { return now })
-			p.Percent("hash", 1, 10) // too early
+			stage := func(name string, unit progress.Unit, done, total uint64) {
+				p.Stage(progress.Stage{Name: name, Unit: unit, Done: done, Total: total})
+			}
+			stage("hash", progress.Files, 0, 10) // too early
 			now = now.Add(4 * time.Second)
-			p.Percent("hash", 2, 10)
-			now = now.Add(time.Second)
-			p.Percent("hash", 3, 10) // too early again
-			now = now.Add(3 * time.Second)
-			p.Percent("files", 7, 0)
+			stage("hash", progress.Files, 2, 10)
+			stage("survey", progress.Bytes, 0, 0) // too early again
+			now = now.Add(4 * time.Second)
+			stage("survey", progress.Bytes, 4096, 0)
 			p.Done()
 			p.Done()
 			if b.String() != c.want {

@@ -131,7 +131,7 @@ func (v *fsckVolume) volume(p *index.Parent, s Streams) (*fsck.Volume, func(), e
 		return volume, func() {}, nil
 	}
 	progress := cli.NewProgress(s.Err, "fsck", cli.Interval)
-	volume.Progress = progress.Percent
+	volume.Progress = progress.Stage
 	return volume, progress.Done, nil
 }
 
