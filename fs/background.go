@@ -77,7 +77,7 @@ func (m *Mounted) reclaimIfFull(ctx context.Context) {
 		case err != nil:
 			m.log.WithError(err).Error("automatic reclaim")
 		default:
-			m.log.Infof("automatic reclaim freed %d blocks of %d", rep.NotInUse, rep.Allocated+rep.NotAllocated)
+			m.log.Infof("automatic reclaim freed %d bytes: %d blocks of %d are in use", rep.BytesFreed, rep.InUse, rep.Allocated+rep.NotAllocated)
 		}
 	})
 }
@@ -120,11 +120,17 @@ func (s *statSource) usage() int64 {
 
 // Reclaim implements control.Source.
 func (s *statSource) Reclaim(ctx context.Context) (*reclaim.Report, error) {
+	return s.ReclaimWith(ctx, reclaim.Options{})
+}
+
+// ReclaimWith is Reclaim with the DryRun and Progress of o.
+func (s *statSource) ReclaimWith(ctx context.Context, o reclaim.Options) (*reclaim.Report, error) {
 	if !s.moved.start() {
 		return nil, index.ErrReclaimRuns
 	}
 	defer s.moved.stop()
-	return reclaim.Run(ctx, s.m.vol, reclaim.Options{Extra: s.extra})
+	o.Beside, o.Extra = s.moved.beside, s.extra
+	return reclaim.Run(ctx, s.m.vol, o)
 }
 
 // statFS shows the volume: its blocks, and of these free what is unused and has room on the disk below as well.

@@ -13,16 +13,32 @@ import (
 	"tresor/index/recipe"
 )
 
-// maxMoved is how many moved objects are kept for a reclaim, each of which takes a descriptor: users need theirs.
-const maxMoved = 1024
+// leastMoved and mostMoved bound how many moved objects are kept for a reclaim at once: each takes a descriptor, and users need theirs, so it is a
+// quarter of what the process may have.
+const (
+	leastMoved = 1024
+	mostMoved  = 64 << 10
+)
+
+func movedLimit() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return leastMoved
+	}
+	return int(min(max(limit.Cur/4, leastMoved), mostMoved))
+}
 
 // movedFiles collects what gets a new place while a reclaim walks: the walk may have passed that place already and not have reached the old one.
+// What is collected is shown to the reclaim beside the walk, so that it does not pile up.
 type movedFiles struct {
 	// mu guards the fields. No I/O under it but the fstat of an open object.
 	mu      sync.Mutex
 	running bool
-	kept    map[objectID]int // O_PATH descriptors of our own, which keep the numbers from being used again
-	dropped error            // something could not be noted: nothing is kept any more, and the reclaim must not free anything
+	limit   int
+	kept    map[objectID]int      // O_PATH descriptors of our own, which keep the numbers from being used again
+	shown   map[objectID]struct{} // what was shown: whatever has that number from now on holds only what the reclaim knows
+	more    chan struct{}         // has a value when something was added
+	dropped error                 // something could not be noted: nothing is kept any more, and the reclaim must not free anything
 }
 
 type objectID struct{ dev, ino uint64 }
@@ -34,7 +50,8 @@ func (l *movedFiles) start() bool {
 	if l.running {
 		return false
 	}
-	l.running, l.dropped, l.kept = true, nil, make(map[objectID]int)
+	l.running, l.dropped, l.limit = true, nil, movedLimit()
+	l.kept, l.shown, l.more = make(map[objectID]int), make(map[objectID]struct{}), make(chan struct{}, 1)
 	return true
 }
 
@@ -43,6 +60,7 @@ func (l *movedFiles) stop() {
 	defer l.mu.Unlock()
 	l.running = false
 	l.releaseLocked()
+	l.shown = nil
 }
 
 func (l *movedFiles) releaseLocked() {
@@ -83,35 +101,70 @@ func (l *movedFiles) keepLocked(fd int) error {
 	if _, ok := l.kept[id]; ok {
 		return nil
 	}
-	if len(l.kept) >= maxMoved {
-		return fmt.Errorf("more than %d files and directories were moved", maxMoved)
+	if _, ok := l.shown[id]; ok {
+		return nil
+	}
+	if len(l.kept) >= l.limit {
+		return fmt.Errorf("more than %d files and directories were moved faster than they could be read", l.limit)
 	}
 	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	l.kept[id] = own
+	select {
+	case l.more <- struct{}{}:
+	default:
+	}
 	return nil
 }
 
-func (l *movedFiles) take() (fd int, ok bool, err error) {
+// take hands out one object that was kept.
+func (l *movedFiles) take() (id objectID, fd int, ok bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.dropped != nil {
-		return 0, false, l.dropped
+		return id, 0, false, l.dropped
 	}
-	for id, fd := range l.kept {
+	for id, fd = range l.kept {
 		delete(l.kept, id)
-		return fd, true, nil
+		return id, fd, true, nil
 	}
-	return 0, false, nil
+	return id, 0, false, nil
+}
+
+// show notes that an object was shown. Whoever gets its number after it, and whatever enters it if it is a directory, was made during the reclaim,
+// whose blocks the engine marks, or was moved itself.
+func (l *movedFiles) show(id objectID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running && len(l.shown) < mostShown {
+		l.shown[id] = struct{}{}
+	}
+}
+
+// mostShown bounds the memory of what was shown; what does not fit is shown again when it is moved again.
+const mostShown = 1 << 20
+
+// beside shows what moves while the walk is on its way.
+func (l *movedFiles) beside(ctx context.Context, see func(name string, f disk.File) error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil // what is left is drained after the walk
+		case <-l.more:
+			if err := l.drain(see); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // drain shows everything that moved to see, until nothing is left. What moves afterwards was in a place that the walk has seen, or has been shown
 // here, so that its blocks are marked: a move is noted before it is done, and those that began before the walk are waited for.
 func (l *movedFiles) drain(see func(name string, f disk.File) error) error {
 	for {
-		fd, ok, err := l.take()
+		id, fd, ok, err := l.take()
 		if err != nil || !ok {
 			return err
 		}
@@ -120,6 +173,7 @@ func (l *movedFiles) drain(see func(name string, f disk.File) error) error {
 		if err != nil {
 			return err
 		}
+		l.show(id)
 	}
 }
 
@@ -139,7 +193,8 @@ func seeObject(fd int, see func(name string, f disk.File) error) error {
 		defer f.Close()
 		return see(name, f)
 	case unix.S_IFDIR:
-		return recipe.Walk(context.Background(), disk.OS(), name, func(e recipe.WalkEntry) error {
+		// Every name: one that is removed meanwhile must not hide the others of its file.
+		return recipe.WalkNames(context.Background(), disk.OS(), name, func(e recipe.WalkEntry) error {
 			f, err := e.Open()
 			if os.IsNotExist(err) {
 				return nil

@@ -20,7 +20,7 @@ type allocator struct {
 	mu sync.Mutex
 	// used is the bitmap of the index file (in memory).
 	used *bitmap.Bitmap
-	// writing has the blocks that are handed out and not stored yet: used, but no snapshot may say so.
+	// writing has the blocks that are handed out and not stored yet, or reclaimed and not free yet: used, but no snapshot may say so.
 	writing *bitmap.Bitmap
 	cursor  uint64
 	// fresh counts the blocks stored since the last checkpoint.
@@ -74,18 +74,32 @@ func (a *allocator) giveBack(start format.Address, n int) {
 	}
 }
 
-// picture returns the bitmap as a checkpoint may write it: without blocks in flight and without those in free (may
+// picture returns the bitmap as a checkpoint may write it: without blocks in flight or about to be free and without those in skip (may
 // be nil), and how many blocks were stored since the last one.
-func (a *allocator) picture(free *bitmap.Bitmap) (b *bitmap.Bitmap, fresh uint64) {
+func (a *allocator) picture(skip *bitmap.Bitmap) (b *bitmap.Bitmap, fresh uint64) {
+	b, fresh = a.copied()
+	if skip != nil {
+		b.AndNot(skip) // after the lock was let go: this takes milliseconds for a large volume
+	}
+	return b, fresh
+}
+
+func (a *allocator) copied() (b *bitmap.Bitmap, fresh uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b = a.used.Clone()
-	b.AndNot(a.writing)
-	if free != nil {
-		b.AndNot(free)
+	if a.writing.Count() < sparse {
+		for i, ok := a.writing.NextSet(0); ok; i, ok = a.writing.NextSet(i + 1) {
+			b.Clear(i)
+		}
+	} else {
+		b.AndNot(a.writing)
 	}
 	return b, a.fresh
 }
+
+// sparse is how many bits are faster cleared one by one.
+const sparse = 1 << 16
 
 // settled takes the blocks that a finished checkpoint covered off the count.
 func (a *allocator) settled(fresh uint64) {
@@ -94,14 +108,36 @@ func (a *allocator) settled(fresh uint64) {
 	a.fresh -= fresh
 }
 
-// release makes reclaimed blocks available; first moves the cursor back to the beginning (reuse_asap).
-func (a *allocator) release(free *bitmap.Bitmap, first bool) {
+// retireStep is how many bits retire sets at once, so that nobody waits long.
+const retireStep = 1 << 16
+
+// retire makes the blocks in free, which a checkpoint has just forgotten, nobody's: they stay allocated until release, and no checkpoint knows
+// them. No checkpoint may begin meanwhile.
+func (a *allocator) retire(free *bitmap.Bitmap) {
+	for i, ok := free.NextSet(0); ok; {
+		a.mu.Lock()
+		for n := 0; ok && n < retireStep; n++ {
+			a.writing.Set(i)
+			i, ok = free.NextSet(i + 1)
+		}
+		a.mu.Unlock()
+	}
+}
+
+// release makes n retired blocks from start available.
+func (a *allocator) release(start format.Address, n int) {
+	for n > 0 {
+		k := min(n, retireStep)
+		a.giveBack(start, k)
+		start, n = start+format.Address(k), n-k
+	}
+}
+
+// rewind begins again with the lowest free block (reuse_asap).
+func (a *allocator) rewind() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.used.AndNot(free)
-	if first {
-		a.cursor = uint64(format.FirstDataAddress)
-	}
+	a.cursor = uint64(format.FirstDataAddress)
 }
 
 func (a *allocator) isUsed(addr format.Address) bool {

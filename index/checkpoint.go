@@ -10,17 +10,23 @@ import (
 	"tresor/index/indexfile"
 )
 
-// Sync makes every block that Put has returned durable. Callers at the same time share one flush of the device. It does not
-// sync the index: recovery finds again what the index has not seen.
+// Sync makes every block that Put has returned durable. Callers at the same time share one flush of the device, and it costs nothing
+// if no block was written since the last one. It does not sync the index: recovery finds again what the index has not seen.
 func (v *Volume) Sync() error {
 	if err := v.Failed(); err != nil {
 		return err
 	}
+	// Counted after the write and before Put returns, so what a caller has got from Put is in the count.
+	if v.durable.Load() == v.wrote.Load() {
+		return nil
+	}
 	return v.data.do(func() error {
 		v.stats.syncs.Add(1)
+		n := v.wrote.Load()
 		if err := v.blocks.Sync(); err != nil {
 			return v.fail(fmt.Errorf("sync block file: %w", err))
 		}
+		v.durable.Store(n)
 		return nil
 	})
 }
@@ -81,18 +87,27 @@ func (v *Volume) flushIndex(picture *bitmap.Bitmap) error {
 	if err := v.idx.FlushBitmap(picture); err != nil {
 		return err
 	}
-	err := v.idx.FlushTable(func(first, last format.Slot, do func()) {
-		unlock := v.slots.rlockRange(first, last)
-		defer unlock()
-		do()
-	})
-	if err != nil {
+	if err := v.idx.FlushTable(v.sharing); err != nil {
 		return err
 	}
 	if err := v.idx.Sync(); err != nil {
 		return v.fail(fmt.Errorf("sync index: %w", err))
 	}
 	return nil
+}
+
+// sharing calls do while nobody changes the slots.
+func (v *Volume) sharing(first, last format.Slot, do func()) {
+	unlock := v.slots.rlockRange(first, last)
+	defer unlock()
+	do()
+}
+
+// recordIndex notes which index the volume comes to rest with; false: it is being changed, and not at rest.
+func (v *Volume) recordIndex() (bool, error) {
+	v.ckpt.Lock()
+	defer v.ckpt.Unlock()
+	return v.idx.Record(v.parent.Dir, v.sharing)
 }
 
 // Quiesce brings the volume to rest: flush writes out what the caller still holds, then everything is synced and the clean flag
@@ -107,6 +122,9 @@ func (v *Volume) Quiesce(idle time.Duration, flush func() error) (done bool, err
 		return false, err
 	}
 	if err := v.checkpointAll(nil); err != nil {
+		return false, err
+	}
+	if recorded, err := v.recordIndex(); err != nil || !recorded {
 		return false, err
 	}
 	return v.life.settle(v.parent, seq)

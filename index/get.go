@@ -26,7 +26,7 @@ func (r *Reader) Read(entries []format.Entry, off int, p []byte) (n, healed int,
 		e := &entries[i]
 		part := min(bs-off, len(p)-n)
 		switch {
-		case e.Addr == format.AddressZero:
+		case r.v.geo.IsZeroBlock(e): // an address 0 beside another hash is damage: it is looked for by its hash
 			clear(p[n : n+part])
 			r.v.stats.readZero.Add(1)
 		case off == 0 && part == bs:

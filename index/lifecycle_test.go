@@ -97,7 +97,7 @@ func TestCleanMarkLeavesFirst(t *testing.T) {
 		"reclaim": func(r *rig, _ []format.Entry) {
 			marks, err := r.vol.StartMarks()
 			r.must(err)
-			_, err = marks.Sweep(nothing)
+			_, err = marks.Sweep(index.SweepOptions{})
 			r.must(err)
 			marks.End()
 		},

@@ -156,19 +156,28 @@ func (p *Parent) resolve(name string) string {
 	return filepath.Join(p.Dir, name)
 }
 
-// MissingIndexError is a volume whose index file is not where the configuration says. Copies are index copies that
-// were found beside the volume.
+// MissingIndexError is a volume whose index file is not where the configuration says. Its text names commands that bring everything back
+// from what is there.
 type MissingIndexError struct {
 	Parent, Index string
-	Copies        []string
+	// Copies are index copies that were found beside the volume.
+	Copies []string
+	// Elsewhere tells that the index is configured to lie outside the parent directory, on a disk that may be gone for good.
+	Elsewhere bool
 }
 
 func (e *MissingIndexError) Error() string {
 	msg := fmt.Sprintf("open volume %s: its index %s does not exist; ", e.Parent, e.Index)
-	if len(e.Copies) > 0 {
-		return msg + fmt.Sprintf("a copy lies at %s: give it with -o index=%s, it is checked against the files before use", e.Copies[0], e.Copies[0])
+	if !e.Elsewhere && len(e.Copies) == 0 {
+		return msg + fmt.Sprintf("block file and files have everything: ddumbfs fsck -n %s makes it anew", e.Parent)
 	}
-	return msg + "everything can be brought back from the block file and the files: fsckddumbfs -n " + e.Parent
+	with := filepath.Join(e.Parent, format.DefaultIndexName)
+	what := "block file and files have everything: ddumbfs fsck -n --index %s %s makes a new index beside the volume"
+	if len(e.Copies) > 0 {
+		with = e.Copies[0]
+		what = "a copy lies beside the volume: ddumbfs fsck -n --index %s %s puts it right"
+	}
+	return msg + fmt.Sprintf(what+"; mount it then with -o index=%s", with, e.Parent, with)
 }
 
 // Is makes the error match fs.ErrNotExist.
@@ -196,11 +205,16 @@ func (p *Parent) IndexMissing() error {
 	if !errors.Is(err, iofs.ErrNotExist) {
 		return err
 	}
-	missing := &MissingIndexError{Parent: p.Dir, Index: p.IndexPath}
-	if list, err := p.FS.ReadDir(p.Dir); err == nil {
+	return MissingIndex(p.FS, p.Dir, p.IndexPath)
+}
+
+// MissingIndex is the *MissingIndexError of the volume in dir, whose index is not at path.
+func MissingIndex(fs disk.FS, dir, path string) error {
+	missing := &MissingIndexError{Parent: dir, Index: path, Elsewhere: filepath.Dir(path) != dir}
+	if list, err := fs.ReadDir(dir); err == nil {
 		for _, d := range list {
 			if strings.HasSuffix(d.Name(), ".idx") && d.Type().IsRegular() {
-				missing.Copies = append(missing.Copies, p.Path(d.Name()))
+				missing.Copies = append(missing.Copies, filepath.Join(dir, d.Name()))
 			}
 		}
 	}
@@ -223,6 +237,10 @@ func findParent(fs disk.FS, path string) (string, error) {
 		}
 		if !errors.Is(err, iofs.ErrNotExist) && !isNotDir(err) {
 			return "", fmt.Errorf("open volume %s: %w", path, err)
+		}
+		// A volume that is being made anew has no configuration in between. Whoever looked further up would find another volume, or none.
+		if _, err := fs.Lstat(filepath.Join(dir, format.ReinitName)); err == nil {
+			return "", CheckUnfinished(fs, dir)
 		}
 		if dir == filepath.Dir(dir) {
 			return "", fmt.Errorf("open volume %s: no %s there or in any directory above: %w", path, format.ConfigName, iofs.ErrNotExist)

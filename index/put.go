@@ -12,6 +12,8 @@ type Writer struct {
 	v     *Volume
 	fresh []fresh
 	waits []wait
+
+	stored []byte // of a block that is proved before it is linked
 }
 
 // fresh is a block of the batch that is not in the index.
@@ -51,17 +53,17 @@ func (w *Writer) Put(blocks []byte, out []format.Entry) error {
 			continue
 		}
 		out[i].Hash = v.geo.Kind.Sum(block)
-		w.classify(i, &out[i])
+		w.classify(i, &out[i], block)
 	}
 	v.stats.hashed.Add(uint64(n))
 	err := w.store(blocks, out)
 	return w.await(blocks, out, err)
 }
 
-// classify finds out whether a block is known, on its way, or to be stored by us.
-func (w *Writer) classify(i int, e *format.Entry) {
+// classify finds out whether block number i of the batch is known, on its way, or to be stored by us.
+func (w *Writer) classify(i int, e *format.Entry, block []byte) {
 	v := w.v
-	if a, ok := v.find(&e.Hash); ok {
+	if a, ok := w.link(e, block); ok {
 		e.Addr = a
 		v.stats.ghost.Add(1)
 		return
@@ -72,7 +74,7 @@ func (w *Writer) classify(i int, e *format.Entry) {
 		return
 	}
 	// It may have landed between the look-up and the claim.
-	if a, ok := v.find(&e.Hash); ok {
+	if a, ok := w.link(e, block); ok {
 		v.flying.land(&e.Hash, fl, a, nil)
 		e.Addr = a
 		v.stats.ghost.Add(1)
@@ -126,6 +128,7 @@ func (w *Writer) storeRun(blocks []byte, out []format.Entry, run []fresh, addr f
 		v.giveBack(addr, len(run))
 		return 0, err
 	}
+	v.wrote.Add(1)
 	v.stats.written.Add(uint64(len(run)))
 	v.out.wrote(int64(addr)*int64(bs), int64(len(run)*bs))
 	for j, f := range run {
@@ -184,7 +187,7 @@ func (w *Writer) await(blocks []byte, out []format.Entry, err error) error {
 			continue
 		}
 		one := Writer{v: v}
-		one.classify(0, &out[wt.i])
+		one.classify(0, &out[wt.i], blocks[wt.i*bs:(wt.i+1)*bs])
 		if err = one.store(blocks[wt.i*bs:(wt.i+1)*bs], out[wt.i:wt.i+1]); err == nil {
 			err = one.await(blocks[wt.i*bs:(wt.i+1)*bs], out[wt.i:wt.i+1], nil)
 		}

@@ -208,6 +208,7 @@ func TestPutFullIndex(t *testing.T) {
 			used.Set(a)
 		}
 	})
+	r.unrecorded()
 	r.open()
 	before := r.vol.Stats()
 	// In a batch, so that the blocks around it are not affected by its failure.

@@ -32,6 +32,7 @@ func CheckUnfinished(fs disk.FS, dir string, except ...string) error {
 		{format.ReinitName, "reinit", "ddumbfs reinit " + dir},
 		{format.ResizeName, "resize", "ddumbfs resize " + dir},
 		{format.PackName, "pack", "ddumbfs fsck -n -k " + dir},
+		{format.MigrateName, "migration", "ddumbfs migrate SRC " + dir},
 		{format.RebuildName, "rebuild of the index", "ddumbfs fsck -r " + dir},
 	} {
 		if slices.Contains(except, job.file) {

@@ -126,6 +126,7 @@ func TestAdopt(t *testing.T) {
 			t.Fatal("the block is not in the index")
 		}
 	})
+	r.unrecorded()
 	r.open()
 	r.assertRead(old, 1, 2)
 	if again := r.mustPut("", 1, 2); again[0] != old[0] || again[1] != old[1] {

@@ -14,7 +14,6 @@ import (
 	"tresor/index/blockfile"
 	"tresor/index/format"
 	"tresor/index/indexfile"
-	"tresor/index/table"
 )
 
 // Verify says when a block that is read is proved against its hash.
@@ -35,13 +34,18 @@ const DefaultCheckpoint = 1 << 30
 
 // Options of an open volume. The zero value is usable.
 type Options struct {
-	ReadOnly  bool
+	ReadOnly bool
+	// NeedClean refuses an unclean volume for reading as well.
+	NeedClean bool
 	LockIndex bool
 	Verify    Verify
 	// Checkpoint is the number of bytes of new blocks after which CheckpointDue fires; 0 means DefaultCheckpoint.
 	Checkpoint int64
 	// Discard tells a block device below which blocks a reclaim has freed. A regular file gets holes in any case.
 	Discard bool
+	// VerifyLinks reads a block before new data is linked to it for the first time since the volume was opened, so that one which
+	// decayed unseen does not spoil new data. Each block of known data is then read once (docs/decisions/0009-verify-links.md).
+	VerifyLinks bool
 	// LostZeros serves zeros for lost blocks (address 1), as the original does, instead of an error.
 	LostZeros bool
 	// Warn is called with a sentence about damage that was found and survived; it must not block. nil drops it.
@@ -68,10 +72,13 @@ type Volume struct {
 	// proved has a bit for every address whose content was found to hash to what the index has for it since the volume was opened.
 	proved *bitmap.Atomic
 
-	out   writeOut
-	life  lifecycle
-	data  groupSync
-	fault atomic.Pointer[error]
+	out  writeOut
+	life lifecycle
+	data groupSync
+	// wrote counts writes to the block file, durable is its value before the last sync that succeeded. Syncs follow one another, so durable
+	// only grows. What a killed process left in the page cache is the first write.
+	wrote, durable atomic.Uint64
+	fault          atomic.Pointer[error]
 	// half is what left a stored file half changed; the next mount has to repair it.
 	half atomic.Pointer[error]
 
@@ -83,11 +90,12 @@ type Volume struct {
 }
 
 // Open opens a volume whose parent was acquired for Write (or Read with ReadOnly) and takes the parent over, also when it
-// fails. A volume that was not closed cleanly, or whose index cannot be what a clean close leaves, is refused with an error that matches
-// ErrUnclean: repair it first (index/fsck), then call OpenRepaired. ReadOnly opens it as it is; what it serves is proved all the same.
+// fails. A volume that was not closed cleanly, or whose index is not the one it was closed with, or cannot be what a clean close leaves, is refused
+// with an error that matches ErrUnclean: repair it first (index/fsck), then call OpenRepaired. ReadOnly opens it as it is, unless NeedClean is
+// set; what it serves is proved all the same.
 func Open(p *Parent, o Options) (*Volume, error) {
 	dirty, err := p.Dirty()
-	if err == nil && dirty && !o.ReadOnly {
+	if err == nil && dirty && (!o.ReadOnly || o.NeedClean) {
 		err = fmt.Errorf("open volume %s: %w", p.Dir, ErrUnclean)
 	}
 	if err != nil {
@@ -108,7 +116,7 @@ func open(p *Parent, o Options, check bool) (*Volume, error) {
 	if v.opts.Checkpoint <= 0 {
 		v.opts.Checkpoint = DefaultCheckpoint
 	}
-	if err := v.open(check && !o.ReadOnly); err != nil {
+	if err := v.open(check && (!o.ReadOnly || o.NeedClean)); err != nil {
 		return nil, errors.Join(err, v.closeFiles())
 	}
 	return v, nil
@@ -133,14 +141,15 @@ func (v *Volume) open(check bool) error {
 		return err
 	}
 	if check {
-		if err := v.sound(); err != nil {
-			return fmt.Errorf("open volume %s: %w: %w", p.Dir, ErrUnclean, err)
+		if err := v.believable(); err != nil {
+			return err
 		}
 	}
 	v.slots.init(v.idx.Table().Slots())
 	v.alloc.init(v.idx.Bitmap())
 	v.flying.init()
 	v.data.init()
+	v.wrote.Store(1)
 	v.gate.init()
 	v.proved = bitmap.NewAtomic(v.geo.BlockCount)
 	if v.opts.ReadOnly {
@@ -148,34 +157,6 @@ func (v *Volume) open(check bool) error {
 	}
 	v.out.start(v.blocks.Disk())
 	return v.life.begin(p, v.idx.Bitmap(), func() error { return errors.Join(v.blocks.Sync(), v.idx.Sync()) })
-}
-
-// sound looks whether table and bitmap can be what a clean close leaves. The volume is not shared yet. It cannot find everything (two addresses
-// exchanged look right until a block is read), but nothing that it lets pass can lead a look-up astray.
-func (v *Volume) sound() error {
-	var first error
-	note := func(text string, args ...any) {
-		if first == nil {
-			first = &format.CorruptError{File: v.idx.Name(), What: "index", Want: "a sound table", Have: fmt.Sprintf(text, args...)}
-		}
-	}
-	t := v.idx.Table()
-	t.Check(func(f table.Finding) { note("slot %d: %v", f.Slot, f.Fault) })
-	if first != nil {
-		return first
-	}
-	used, seen := v.idx.Bitmap(), bitmap.New(v.geo.BlockCount)
-	for s := format.Slot(0); s < t.Slots() && first == nil; s++ {
-		a := uint64(t.Addr(s))
-		switch {
-		case a == 0:
-		case !used.Get(a):
-			note("slot %d: block %d is not marked as used", s, a)
-		case !seen.Set(a):
-			note("slot %d: block %d stands in the table twice", s, a)
-		}
-	}
-	return first
 }
 
 // Close stores everything and marks the volume clean. The files must have been flushed before (their last entries
@@ -186,6 +167,9 @@ func (v *Volume) Close() error {
 	if !v.opts.ReadOnly {
 		if err = v.checkpointAll(nil); err == nil {
 			err = v.halfway()
+		}
+		if err == nil {
+			_, err = v.recordIndex()
 		}
 		if err == nil {
 			err = v.life.end(v.parent)

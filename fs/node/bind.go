@@ -14,14 +14,26 @@ type dataManager struct{ m *openfile.Manager }
 type dataFile struct{ *openfile.File }
 
 func (d dataManager) Open(id uint64, open func() (fd int, err error)) (File, error) {
-	f, err := d.m.Open(openfile.ID(id), func() (disk.File, error) {
+	return bound(d.m.Open(openfile.ID(id), named(open)))
+}
+
+func (d dataManager) OpenReset(id uint64, open func() (fd int, err error)) (File, error) {
+	return bound(d.m.OpenReset(openfile.ID(id), named(open)))
+}
+
+// named makes a disk file of the descriptor that open returns.
+func named(open func() (fd int, err error)) func() (disk.File, error) {
+	return func() (disk.File, error) {
 		fd, err := open()
 		if err != nil {
 			return nil, err
 		}
 		name, _ := readlink(fd) // for messages only
 		return disk.FromFD(fd, name), nil
-	})
+	}
+}
+
+func bound(f *openfile.File, err error) (File, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,8 @@ type Manager interface {
 	// underlying file, opened for reading and (unless read-only) writing, which
 	// the Manager then owns.
 	Open(id uint64, open func() (fd int, err error)) (File, error)
+	// OpenReset is Open before a truncation to 0: a file that cannot be opened because it is damaged becomes an empty one.
+	OpenReset(id uint64, open func() (fd int, err error)) (File, error)
 	// Find returns the open file of id with one more reference, or nil.
 	Find(id uint64) File
 }
@@ -119,6 +121,11 @@ type Config struct {
 	Special Special
 	// Mover hears of renames and links; nil if nobody listens.
 	Mover Mover
+	// SyncFailed is told that a directory could not be synced, and returns the error for the caller: the kernel tells it once, so that the
+	// next sync would prove nothing. nil: nobody is told.
+	SyncFailed func(err error) error
+	// fsync syncs a directory; nil is unix.Fsync. Tests fail it.
+	fsync func(fd int) error
 	// StatFS replaces what statfs(2) of the file system below says about blocks.
 	StatFS func(out *fusefs.StatfsOut)
 	// Log gets one line for each thing an administrator should know; nil drops them.

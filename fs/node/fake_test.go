@@ -94,6 +94,10 @@ func (m *fakeManager) Open(id uint64, open func() (int, error)) (node.File, erro
 	return f, nil
 }
 
+func (m *fakeManager) OpenReset(id uint64, open func() (int, error)) (node.File, error) {
+	return m.Open(id, open)
+}
+
 func (m *fakeManager) Find(id uint64) node.File {
 	m.mu.Lock()
 	defer m.mu.Unlock()

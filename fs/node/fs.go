@@ -44,6 +44,9 @@ func New(c Config) (*FS, error) {
 		return nil, fmt.Errorf("serve %s: block size %d, entry size %d", c.Root, c.BlockSize, c.EntrySize)
 	}
 	fs := &FS{RawFileSystem: fusefs.NewDefaultRawFileSystem(), cfg: c, timeouts: DefaultTimeouts()}
+	if fs.cfg.fsync == nil {
+		fs.cfg.fsync = unix.Fsync
+	}
 	if c.Timeouts != nil {
 		fs.timeouts = *c.Timeouts
 	}

@@ -25,7 +25,7 @@ func (fs *FS) openData(n *inode.Node, flags, openFlags uint32, out *fusefs.OpenO
 	if writes && fs.cfg.ReadOnly {
 		return fusefs.EROFS
 	}
-	f, err := fs.openFile(n)
+	f, err := fs.openFile(n, flags&unix.O_TRUNC != 0)
 	if err != nil {
 		return fs.errno("open", uint64(n.ID), err)
 	}
@@ -41,9 +41,14 @@ func (fs *FS) openData(n *inode.Node, flags, openFlags uint32, out *fusefs.OpenO
 	return fusefs.OK
 }
 
-// openFile returns the shared open file of n with one more reference.
-func (fs *FS) openFile(n *inode.Node) (File, error) {
-	return fs.cfg.Files.Open(uint64(n.ID), func() (int, error) {
+// openFile returns the shared open file of n with one more reference. empty: the caller is about to truncate it to 0, which makes a
+// damaged file a good one.
+func (fs *FS) openFile(n *inode.Node, empty bool) (File, error) {
+	open := fs.cfg.Files.Open
+	if empty {
+		open = fs.cfg.Files.OpenReset
+	}
+	return open(uint64(n.ID), func() (int, error) {
 		fd, err := fs.table.Acquire(n)
 		if err != nil {
 			return -1, err

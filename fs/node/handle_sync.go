@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -43,7 +44,7 @@ func (fs *FS) FsyncDir(_ <-chan struct{}, in *fusefs.FsyncIn) fusefs.Status {
 	if h == nil || h.dir == nil {
 		return fusefs.EBADF
 	}
-	err := unix.Fsync(h.dir.fd)
+	err := fs.synced(fs.cfg.fsync(h.dir.fd))
 	if err == nil {
 		err = fs.syncName(h.node)
 	}
@@ -79,11 +80,11 @@ func (fs *FS) syncName(n *inode.Node) error {
 // system below is synced instead.
 func (fs *FS) syncDir(dir *inode.Node) error {
 	if dir == nil {
-		return unix.Syncfs(fs.mount)
+		return fs.synced(unix.Syncfs(fs.mount))
 	}
 	fd, err := fs.table.Acquire(dir)
 	if errors.Is(err, unix.ESTALE) {
-		return unix.Syncfs(fs.mount)
+		return fs.synced(unix.Syncfs(fs.mount))
 	}
 	if err != nil {
 		return err
@@ -94,5 +95,16 @@ func (fs *FS) syncDir(dir *inode.Node) error {
 		return err
 	}
 	defer unix.Close(real)
-	return unix.Fsync(real)
+	return fs.synced(fs.cfg.fsync(real))
+}
+
+// synced looks at the outcome of the sync of a directory. One that failed makes the volume fail: the kernel forgets what it could not write,
+// and tells it once. A file system below that cannot sync directories has lost nothing.
+func (fs *FS) synced(err error) error {
+	switch {
+	case err == nil, fs.cfg.SyncFailed == nil, errors.Is(err, unix.EINTR), errors.Is(err, unix.EBADF),
+		errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EROFS):
+		return err
+	}
+	return fs.cfg.SyncFailed(fmt.Errorf("sync a directory: %w", err))
 }

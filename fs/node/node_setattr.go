@@ -88,7 +88,7 @@ func timeOf(valid uint32, set, now uint32, sec uint64, nsec uint32) unix.Timespe
 
 // setSize is truncate(2) and ftruncate(2).
 func (fs *FS) setSize(n *inode.Node, in *fusefs.SetAttrIn) fusefs.Status {
-	f, err := fs.openFile(n)
+	f, err := fs.openFile(n, in.Size == 0)
 	if err != nil {
 		return fs.errno("truncate", in.NodeId, err)
 	}

@@ -2,6 +2,7 @@ package openfile
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"tresor/index"
@@ -14,6 +15,7 @@ type chunk struct {
 	first   uint64 // block number in the file
 	n       int    // blocks
 	end     int64  // the logical size that the file has at least once the chunk is committed
+	merged  bool   // the block holds old bytes that may be durable where they are: see File.secure
 	ticket  index.Ticket
 	buf     []byte
 	entries []format.Entry
@@ -43,7 +45,7 @@ func (m *Manager) getChunk(f *File) *chunk {
 		size := max(chunkBytes, m.geo.BlockSize)
 		c = &chunk{buf: make([]byte, size), entries: make([]format.Entry, size/m.geo.BlockSize)}
 	}
-	c.f, c.n, c.started, c.done, c.err, c.waiter = f, 0, false, false, nil, nil
+	c.f, c.n, c.merged, c.started, c.done, c.err, c.waiter = f, 0, false, false, false, nil, nil
 	return c
 }
 
@@ -135,6 +137,7 @@ func (f *File) commitLocked() {
 // store writes the entries of a batch of finished chunks, neighbours with one call. Errors go into the chunks. Only
 // the committer calls it, without mu.
 func (f *File) store(batch []*chunk) {
+	f.secure(batch)
 	for i := 0; i < len(batch); {
 		if batch[i].err != nil {
 			i++
@@ -152,6 +155,22 @@ func (f *File) store(batch []*chunk) {
 		err := f.storeRun(c.first, run, end)
 		for ; i < j; i++ {
 			batch[i].err = err
+		}
+	}
+}
+
+// secure makes the blocks of a batch durable before an entry is written over that of a block from which they took bytes over. Otherwise a
+// power cut could leave the new entry without its block, and bytes that were synced long ago and that nobody wrote to would be gone
+// with it. One sync serves the batch; while it runs the next one gathers.
+func (f *File) secure(batch []*chunk) {
+	if !slices.ContainsFunc(batch, func(c *chunk) bool { return c.merged && c.err == nil }) {
+		return
+	}
+	if err := f.m.vol.Sync(); err != nil {
+		for _, c := range batch {
+			if c.merged && c.err == nil {
+				c.err = err
+			}
 		}
 	}
 }

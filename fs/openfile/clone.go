@@ -193,9 +193,9 @@ func (f *File) lengthen(length int64) error {
 // writeRuns writes entries, long runs of null entries as holes.
 func (f *File) writeRuns(to uint64, entries []format.Entry) error {
 	for i := 0; i < len(entries); {
-		null := entries[i].Addr == format.AddressZero
+		null := f.geo.IsZeroBlock(&entries[i])
 		j := i + 1
-		for j < len(entries) && (entries[j].Addr == format.AddressZero) == null {
+		for j < len(entries) && f.geo.IsZeroBlock(&entries[j]) == null {
 			j++
 		}
 		var err error

@@ -263,7 +263,7 @@ func (c *crashRun) inspect(img *memory, f *history, where string, k int, how dis
 	for i, w := range words {
 		note(i, w)
 	}
-	touched := map[int]bool{} // blocks
+	touched := map[int]bool{} // words
 	unit := c.bs / word
 	for _, ch := range f.ops[base.ops:] {
 		if ch.begin > k {
@@ -282,7 +282,7 @@ func (c *crashRun) inspect(img *memory, f *history, where string, k int, how dis
 				note(i, b)
 			}
 			if a != b || i >= len(before) || i >= len(words) || i >= ch.from && i < ch.from+len(ch.words) {
-				touched[i/unit] = true
+				touched[i] = true
 			}
 		}
 	}
@@ -305,8 +305,10 @@ func (c *crashRun) inspect(img *memory, f *history, where string, k int, how dis
 	for b := 0; b*c.bs < int(size); b++ {
 		n, err := h.ReadAt(p, int64(b)*int64(c.bs))
 		if err != nil {
-			if how == disktest.Keep || !touched[b] {
-				c.fail("%s: %s: block %d, on which nothing was done since the sync at %d (%v): %v", where, f.name, b, base.at, !touched[b], err)
+			for w := b * unit; w < min((b+1)*unit, len(base.words)); w++ {
+				if how == disktest.Keep || !touched[w] {
+					c.fail("%s: %s: word %d of block %d was synced at %d and written since: %v; it is lost: %v", where, f.name, w, b, base.at, touched[w], err)
+				}
 			}
 			continue
 		}

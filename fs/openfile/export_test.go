@@ -23,3 +23,13 @@ func (f *File) Buffers() int {
 
 // SetMakingRoom makes writers believe that another one makes room already.
 func (m *Manager) SetMakingRoom(yes bool) { m.makingRoom.Store(yes) }
+
+// Fixes reads and tells how many entries the read wants to correct, without doing so.
+func Fixes(f *File, p []byte, off int64) int {
+	s := f.m.readState()
+	defer f.m.putReadState(s)
+	f.shape.RLock()
+	defer f.shape.RUnlock()
+	_, _ = f.readShaped(s, p, off)
+	return len(s.fixes)
+}

@@ -33,6 +33,9 @@ type File struct {
 	// times is held while the underlying file gets its time of modification (I/O). Taken under shape, before mu.
 	times sync.Mutex
 
+	// fresh: the file was empty when it was opened and was never synced since, so nothing of it is promised to anybody.
+	fresh atomic.Bool
+
 	// stored is the size in the header of the underlying file. Written by the committer or under shape (exclusive).
 	stored atomic.Int64
 
@@ -67,6 +70,7 @@ func newFile(m *Manager, id ID, d disk.File) (*File, error) {
 	}
 	f.size = int64(h.Size)
 	f.stored.Store(f.size)
+	f.fresh.Store(f.size == 0)
 	return f, nil
 }
 
@@ -208,6 +212,7 @@ func (f *File) wrap(op string, off int64, err error) error {
 
 // sync makes everything accepted so far durable: blocks first, then the entries that refer to them.
 func (f *File) sync(dataOnly bool) error {
+	f.fresh.Store(false) // before anything is flushed: a block that is completed from here on may take over what this sync promises
 	if err := f.flush(); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"tresor/index"
 	"tresor/index/disk"
 	"tresor/index/format"
+	"tresor/index/recipe"
 )
 
 // ID is the node id of a file: the inode number of the underlying file.
@@ -64,8 +65,8 @@ type Manager struct {
 	limit      int64
 	makingRoom atomic.Bool
 
-	// mu guards files and the reference counts in them. No I/O under it but the opening of an underlying file, which
-	// must happen once.
+	// mu guards files and the reference counts in them. No I/O under it but the opening (and for OpenReset the emptying) of an
+	// underlying file, which must happen once.
 	mu    sync.Mutex
 	files map[ID]*File
 }
@@ -108,7 +109,19 @@ func (m *Manager) Close() error {
 
 // Open returns the open file of an inode with one more reference. The function is called only when the inode is not open
 // yet; it opens the underlying file for reading and writing (for reading on a read-only volume).
+//
+// A file whose header cannot be what we or the original wrote is an error of class format.ErrCorrupt that names file, offset, wanted and found.
 func (m *Manager) Open(id ID, open func() (disk.File, error)) (*File, error) {
+	return m.openAs(id, open, false)
+}
+
+// OpenReset is Open for a caller who is about to truncate the file to 0, whatever it holds: a damaged header is replaced by that of an empty
+// file. What the file referred to is then nobody's.
+func (m *Manager) OpenReset(id ID, open func() (disk.File, error)) (*File, error) {
+	return m.openAs(id, open, true)
+}
+
+func (m *Manager) openAs(id ID, open func() (disk.File, error), reset bool) (*File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if f := m.files[id]; f != nil {
@@ -120,12 +133,29 @@ func (m *Manager) Open(id ID, open func() (disk.File, error)) (*File, error) {
 		return nil, err
 	}
 	f, err := newFile(m, id, d)
+	if reset && errors.Is(err, format.ErrCorrupt) {
+		m.log("a file with a damaged header is truncated, and begins anew: " + err.Error())
+		if err = m.reset(d); err == nil {
+			f, err = newFile(m, id, d)
+		}
+	}
 	if err != nil {
 		d.Close()
 		return nil, err
 	}
 	m.files[id] = f
 	return f, nil
+}
+
+// reset empties an underlying file that nobody has open. A crash leaves it as it was, or of 0 bytes, which is a file of 0 bytes.
+func (m *Manager) reset(d disk.File) error {
+	if err := m.vol.Touch(); err != nil {
+		return err
+	}
+	if err := d.Truncate(0); err != nil {
+		return err
+	}
+	return recipe.New(d, m.geo).WriteHeader(0)
 }
 
 // Find returns the open file of an inode with one more reference, nil if it is not open.

@@ -12,6 +12,7 @@ import (
 type readState struct {
 	r       *index.Reader
 	entries []format.Entry
+	stored  []format.Address // of the entries, before the engine corrected some
 	buf     []byte
 	rests   []*rest
 	fixes   []fix
@@ -149,10 +150,14 @@ func (f *File) readEntries(s *readState, p []byte, off int64) (int, error) {
 			What: "number of entries", Want: fmt.Sprint(first + int64(count)), Have: fmt.Sprint(first + int64(got))}
 		return 0, f.wrap("read", off, err)
 	}
+	s.stored = s.stored[:0]
+	for i := range entries {
+		s.stored = append(s.stored, entries[i].Addr)
+	}
 	n, healed, err := s.r.Read(entries, int(off%bs), p)
-	if healed > 0 {
-		for i, e := range entries {
-			s.fixes = append(s.fixes, fix{uint64(first) + uint64(i), e})
+	for i := range entries {
+		if healed > 0 && entries[i].Addr != s.stored[i] {
+			s.fixes = append(s.fixes, fix{uint64(first) + uint64(i), s.stored[i], entries[i]})
 		}
 	}
 	if err != nil {
@@ -163,7 +168,7 @@ func (f *File) readEntries(s *readState, p []byte, off int64) (int, error) {
 }
 
 // heal stores the corrections that a read found. It is done only when nobody else uses the file at the moment: failing is no
-// loss, the next read finds the correction again. Entries that were overwritten meanwhile (whose hash differs) stay as they are.
+// loss, the next read finds the correction again. Entries that were overwritten meanwhile stay as they are.
 func (f *File) heal(fixes []fix) {
 	if f.m.vol.ReadOnly() || !f.shape.TryLock() {
 		return
@@ -177,7 +182,7 @@ func (f *File) heal(fixes []fix) {
 	now := make([]format.Entry, 1)
 	for _, x := range fixes {
 		n, err := f.recipe.ReadEntries(x.block, now)
-		if err != nil || n < 1 || now[0].Hash != x.entry.Hash || now[0].Addr == x.entry.Addr {
+		if err != nil || n < 1 || now[0].Hash != x.entry.Hash || now[0].Addr != x.was {
 			continue
 		}
 		old := overwritten{first: x.block, old: []format.Entry{now[0]}}
@@ -191,8 +196,9 @@ func (f *File) heal(fixes []fix) {
 	}
 }
 
-// fix is a corrected entry of the file.
+// fix is a corrected entry of the file, and the address that it had.
 type fix struct {
 	block uint64
+	was   format.Address
 	entry format.Entry
 }

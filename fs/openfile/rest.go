@@ -19,6 +19,7 @@ type rest struct {
 	mu     sync.Mutex
 	data   []byte // BlockSize
 	lo, hi int    // the valid part
+	merged bool   // a part of it comes from a stored block that may be durable
 }
 
 // getRest returns the block buffer of a block, locked; a new one is empty. The size of the file grows to end.
@@ -115,6 +116,7 @@ func (f *File) complete(r *rest) error {
 	}
 	copy(r.data[:r.lo], old[:r.lo])
 	copy(r.data[r.hi:], old[r.hi:])
+	r.merged = !f.fresh.Load()
 	r.lo, r.hi = 0, len(r.data)
 	return nil
 }
@@ -131,7 +133,7 @@ func (f *File) submitRest(r *rest) {
 		f.release(r)
 		return
 	}
-	c.first, c.n = r.block, 1
+	c.first, c.n, c.merged = r.block, 1, r.merged
 	copy(c.buf, r.data)
 	c.end = min(int64(r.block+1)*int64(f.geo.BlockSize), max(r.end, f.stored.Load()))
 	f.dropRestLocked(r.block)

@@ -105,13 +105,19 @@ func (f *File) cutTail(size int64) {
 	f.tailKnown.Store(f.putBlocks(uint64(start/bs), block) == nil)
 }
 
-// putBlocks stores whole blocks and their entries at once; shape is held exclusively and nothing is pending.
+// putBlocks stores whole blocks and their entries at once; shape is held exclusively and nothing is pending. The blocks hold bytes of those
+// that they replace, so they are durable before their entries are written (see secure).
 func (f *File) putBlocks(first uint64, p []byte) error {
 	t := f.m.vol.Enter()
 	defer f.m.vol.Leave(t)
 	entries := make([]format.Entry, len(p)/f.geo.BlockSize)
 	if err := f.m.vol.NewWriter().Put(p, entries); err != nil {
 		return err
+	}
+	if !f.fresh.Load() {
+		if err := f.m.vol.Sync(); err != nil {
+			return err
+		}
 	}
 	if err := f.m.vol.Touch(); err != nil {
 		return err
@@ -305,7 +311,7 @@ func (f *File) seekEntry(off, size int64, data bool) (pos int64, found bool, err
 			return 0, false, err
 		}
 		for j := range n {
-			if (entries[j].Addr != format.AddressZero) == data {
+			if f.geo.IsZeroBlock(&entries[j]) != data {
 				return (i + int64(j)) * bs, true, nil
 			}
 		}

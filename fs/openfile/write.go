@@ -66,28 +66,13 @@ func (f *File) writeShaped(p []byte, off int64) error {
 // writeWhole submits whole blocks as one chunk and, if wait is set, returns its outcome.
 func (f *File) writeWhole(first uint64, p []byte, wait bool) error {
 	c := f.m.getChunk(f)
-	c.first, c.n = first, len(p)/f.geo.BlockSize
-	c.end = int64(first)*int64(f.geo.BlockSize) + int64(len(p))
 	copy(c.buf, p)
 	var outcome chan error
 	if wait {
 		outcome = make(chan error, 1)
 		c.waiter = outcome
 	}
-	c.ticket = f.m.vol.Enter()
-	f.m.pending.Add(int64(c.n))
-	f.mu.Lock()
-	if len(f.rests) > 0 {
-		for b := first; b < first+uint64(c.n); b++ {
-			f.dropRestLocked(b)
-		}
-	}
-	f.seq++
-	c.seq = f.seq
-	f.queue = append(f.queue, c)
-	f.touchLocked(c.end)
-	f.mu.Unlock()
-	f.dispatch(c)
+	f.submitWhole(c, first, len(p)/f.geo.BlockSize)
 	if outcome == nil {
 		return nil
 	}

@@ -156,11 +156,14 @@ func ValidFilename(s string) bool {
 	head, _, _ := strings.Cut(filepath.Clean(s), "/")
 	switch head {
 	case ".", ConfigName, SnapshotName, SnapshotRotation0, SnapshotRotation1,
-		DirtyName, CleanName, RebuildName, SocketName, RootName:
+		DirtyName, CleanName, RebuildName, SocketName, RootName, QuarantineName:
 		return false
 	}
-	return true
+	return !strings.HasPrefix(head, stateNames)
 }
+
+// stateNames is what the names of all our own small files begin with.
+const stateNames = ".ddfs"
 
 func validBlockSize(n int) bool {
 	return n >= MinBlockSize && n <= MaxBlockSize && n&(n-1) == 0

@@ -30,9 +30,14 @@ const (
 	PackName   = ".ddfspack"
 	ResizeName = ".ddfsresize"
 	ReinitName = ".ddfsreinit"
+	// MigrateName is the same in the volume that a migration fills.
+	MigrateName = ".ddfsmigrate"
 	// QuarantineName is the directory beside the root where a repair moves files whose headers cannot be read. What their entries name
 	// counts as in use.
 	QuarantineName = "ddfsquarantine"
+	// ScrubName holds when which part of the block file was last proved, and the blocks that were found bad. It is ours, it is text, and
+	// without it a scrub begins anew.
+	ScrubName = ".ddfsscrub"
 	// SocketName is a unix socket that the original leaves behind.
 	SocketName = "socket"
 	// RootName is the root of the user tree. The configuration names it too,

@@ -118,18 +118,18 @@ func (x *File) check() error {
 func (x *File) layOut() error {
 	g, err := x.cfg.Geometry()
 	if err != nil {
-		return fmt.Errorf("open index %s: %w", x.disk.Name(), err)
+		return fmt.Errorf("lay out index: %w", err)
 	}
 	bitBytes, tableBytes := int((g.BlockCount+7)/8), int(g.EntryCount)*g.EntrySize
 	at := pages(bitBytes) * format.IndexPage
 	// Every probe of a large table misses the cache; with huge pages it does not miss the TLB as well.
 	x.memory, err = disk.Alloc(at+tableBytes, disk.AllocOptions{Lock: x.opts.Lock, HugePages: true})
 	if err != nil {
-		return fmt.Errorf("open index %s: %w", x.disk.Name(), err)
+		return fmt.Errorf("lay out index: %w", err)
 	}
 	x.slots = x.memory.Bytes()[at:]
 	if x.bits, err = bitmap.FromBytes(g.BlockCount, x.memory.Bytes()[:bitBytes]); err != nil {
-		return fmt.Errorf("open index %s: %w", x.disk.Name(), err)
+		return fmt.Errorf("lay out index: %w", err)
 	}
 	x.table = table.New(g, x.slots)
 	x.dirty = bitmap.NewAtomic(uint64(pages(tableBytes)))

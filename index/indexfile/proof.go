@@ -20,7 +20,7 @@ import (
 // the original had the volume mounted: it may have given a block new content since. Two traces tell the cases apart, both
 // of kinds that the original neither makes nor renews:
 //
-//   - ProofName lists the snapshots that we put in place, by content and modification time;
+//   - ProofName lists the snapshots that we put in place, by content and modification time (content.go adds a line about the index);
 //   - .autofsck, which the original leaves empty, has a line that says who created it.
 //
 // A session of ours writes its line only when a snapshot of ours is in place. If the original then mounts the unclean volume, it

@@ -17,9 +17,7 @@
 package recipe
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strconv"
 
@@ -63,8 +61,8 @@ func (r *File) ReadHeader() (Header, error) {
 	}
 	s := getScratch(format.FileHeaderSize)
 	defer s.release()
-	n, err := r.f.ReadAt(s.b, 0)
-	if n < len(s.b) && !errors.Is(err, io.EOF) {
+	n, err := r.readAt(s.b, 0)
+	if err != nil {
 		return h, fmt.Errorf("read file header: %w", err)
 	}
 	if h.Size, err = format.GetFileHeader(s.b[:n]); err != nil {
@@ -114,8 +112,8 @@ func (r *File) ReadEntries(first uint64, dst []format.Entry) (int, error) {
 func (r *File) readChunk(first uint64, dst []format.Entry) (int, error) {
 	s := getScratch(len(dst) * r.g.EntrySize)
 	defer s.release()
-	n, err := r.f.ReadAt(s.b, r.g.EntryOffset(first))
-	if n < len(s.b) && !errors.Is(err, io.EOF) {
+	n, err := r.readAt(s.b, r.g.EntryOffset(first))
+	if err != nil {
 		return 0, fmt.Errorf("read entries from %d on: %w", first, err)
 	}
 	n /= r.g.EntrySize

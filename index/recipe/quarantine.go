@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 
 	"tresor/index/disk"
 	"tresor/index/format"
@@ -17,11 +18,14 @@ import (
 // A volume without a quarantine has no such files. What cannot be listed ends the walk.
 func WalkQuarantine(ctx context.Context, fsys disk.FS, dir string, fn func(WalkEntry) error) error {
 	root := filepath.Join(dir, format.QuarantineName)
-	if _, err := fsys.Lstat(root); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
+	info, err := fsys.Lstat(root)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
 		return fmt.Errorf("walk quarantine: %w", err)
+	case !info.IsDir(): // a symlink may lead anywhere
+		return fmt.Errorf("walk quarantine: %s is not a directory: %w", root, syscall.ENOTDIR)
 	}
 	if err := Walk(ctx, fsys, root, fn, nil); err != nil {
 		return fmt.Errorf("quarantine %s: %w", root, err)

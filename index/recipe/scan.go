@@ -40,9 +40,8 @@ func (r *File) Scan(ctx context.Context, first uint64, fn func(first uint64, raw
 			return fmt.Errorf("scan entries from %d on: %w", first, err)
 		}
 		raw := s.b[:n*uint64(r.g.EntrySize)]
-		have, err := r.f.ReadAt(raw, r.g.EntryOffset(start))
-		atEnd := errors.Is(err, io.EOF)
-		if have < len(raw) && !atEnd {
+		have, err := r.readAt(raw, r.g.EntryOffset(start))
+		if err != nil {
 			return fmt.Errorf("scan entries from %d on: %w", start, err)
 		}
 		have -= have % r.g.EntrySize

@@ -44,7 +44,18 @@ type WalkEntry struct {
 func Walk(ctx context.Context, fsys disk.FS, root string, fn func(WalkEntry) error,
 	dirErr func(path string, err error) error) error {
 	w := &walk{ctx: ctx, fsys: fsys, root: root, fn: fn, dirErr: dirErr, seen: map[inode]struct{}{}}
-	list, err := fsys.ReadDir(root)
+	return w.start()
+}
+
+// WalkNames is Walk, but calls fn for every name of a file with several.
+func WalkNames(ctx context.Context, fsys disk.FS, root string, fn func(WalkEntry) error,
+	dirErr func(path string, err error) error) error {
+	w := &walk{ctx: ctx, fsys: fsys, root: root, fn: fn, dirErr: dirErr}
+	return w.start()
+}
+
+func (w *walk) start() error {
+	list, err := w.fsys.ReadDir(w.root)
 	if err != nil {
 		return fmt.Errorf("walk: %w", err)
 	}
@@ -68,7 +79,7 @@ type walk struct {
 	root   string
 	fn     func(WalkEntry) error
 	dirErr func(path string, err error) error
-	seen   map[inode]struct{}
+	seen   map[inode]struct{} // nil: every name counts
 	stack  []level
 }
 
@@ -130,10 +141,10 @@ func (w *walk) enter(path, name string) error {
 	return nil
 }
 
-// first reports whether this is the first name of its inode.
+// first reports whether this is the first name of its inode, as far as that matters.
 func (w *walk) first(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || st.Nlink < 2 {
+	if !ok || st.Nlink < 2 || w.seen == nil {
 		return true
 	}
 	id := inode{dev: uint64(st.Dev), ino: st.Ino}

@@ -16,6 +16,7 @@ import (
 	"tresor/index/disk"
 	"tresor/index/disk/disktest"
 	"tresor/index/format"
+	"tresor/index/progress"
 	"tresor/index/reclaim"
 )
 
@@ -97,7 +98,7 @@ func TestSeesNothingFreesNothing(t *testing.T) {
 			m.Inject(disktest.Fault{Call: disktest.Call{Kind: disktest.Read}, N: 3, Err: unix.EIO})
 		},
 		"entries short": func(_ *rig, m *disktest.FS) {
-			m.Inject(disktest.Fault{Call: disktest.Call{Kind: disktest.Read, Site: "recipe.(*File).Scan"}, Partial: 5, Err: unix.EIO})
+			m.Inject(disktest.Fault{Call: disktest.Call{Kind: disktest.Read, Site: "recipe.(*File).readAt"}, N: 1, Partial: 5, Err: unix.EIO})
 		},
 		"address out of range": func(r *rig, _ *disktest.FS) {
 			r.write("z", []format.Entry{{Addr: blockCount, Hash: r.vol.Geometry().Kind.Sum(block(99))}})
@@ -195,11 +196,13 @@ func TestCancel(t *testing.T) {
 		case "before":
 			cancel()
 		case "walk":
-			o.Progress = func(files, references uint64) {
-				if files > 1 {
-					t.Error("the walk went on")
+			o.Progress = func(s progress.Stage) {
+				if s.Name == "sweep the index" {
+					t.Error("the reclaim went on")
 				}
-				cancel()
+				if s.Name == "read files" && s.Done > 0 {
+					cancel()
+				}
 			}
 		case "extra":
 			o.Extra = func(func(string, disk.File) error) error { cancel(); return nil }
@@ -227,7 +230,7 @@ func TestCancelSweep(t *testing.T) {
 		r.must("add", err)
 	}
 	stop := errors.New("stop")
-	if _, err := marks.Sweep(func() error { return stop }); !errors.Is(err, stop) {
+	if _, err := marks.Sweep(index.SweepOptions{Pause: func() error { return stop }}); !errors.Is(err, stop) {
 		t.Errorf("sweep: have %v, want %v", err, stop)
 	}
 	marks.End()
@@ -251,7 +254,7 @@ func TestNewBlocksBesideReclaim(t *testing.T) {
 		name := string('m' + rune(stage))
 		list = append(list, r.create(name, 100+stage, 3))
 	}
-	rep, err := r.run(reclaim.Options{Progress: func(uint64, uint64) { write() }, Extra: func(func(string, disk.File) error) error { write(); return nil }})
+	rep, err := r.run(reclaim.Options{Progress: func(progress.Stage) { write() }, Extra: func(func(string, disk.File) error) error { write(); return nil }})
 	r.must("reclaim", err)
 	if stage < 2 {
 		t.Fatalf("wrote at %d stages, want several", stage)

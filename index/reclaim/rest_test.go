@@ -4,6 +4,8 @@ import (
 	"errors"
 	iofs "io/fs"
 	"testing"
+
+	"tresor/index"
 )
 
 // TestNoRestInSweep: the volume does not come to rest while a sweep changes index and bitmap, and has no clean flag afterwards.
@@ -18,13 +20,13 @@ func TestNoRestInSweep(t *testing.T) {
 		_, err := marks.Add(&keep[i])
 		r.must("add", err)
 	}
-	_, err = marks.Sweep(func() error {
+	_, err = marks.Sweep(index.SweepOptions{Pause: func() error {
 		done, err := r.vol.Quiesce(0, func() error { return nil })
 		if done {
 			t.Error("the volume came to rest in the middle of a sweep")
 		}
 		return err
-	})
+	}})
 	r.must("sweep", err)
 	marks.End()
 	if _, err := m.Lstat("/v/.autofsck.clean"); !errors.Is(err, iofs.ErrNotExist) {

@@ -1,0 +1,13 @@
+package disk
+
+import "golang.org/x/sys/unix"
+
+// DropCache lets go of what memory holds of [off, off+n) of an open file, as far as it is on the disk already, so that the next read
+// comes from the disk. It is advice: pages that are dirty or mapped stay. It does nothing for a file that has no cache.
+func DropCache(f File, off, n int64) error {
+	o, ok := f.(*osFile)
+	if !ok {
+		return nil
+	}
+	return o.do("drop cache", off, func(fd int) error { return unix.Fadvise(fd, off, n, unix.FADV_DONTNEED) })
+}

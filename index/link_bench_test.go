@@ -1,0 +1,80 @@
+package index_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"tresor/index"
+	"tresor/index/disk"
+	"tresor/index/format"
+	"tresor/index/mkfs"
+)
+
+// BenchmarkLink stores known data on one processor, the block file in the page cache: without a proof, with one for each link, and with
+// blocks that were proved before.
+func BenchmarkLink(b *testing.B) {
+	const size, blocks = 128 << 10, 512
+	dir := filepath.Join(b.TempDir(), "v")
+	must := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	must(disk.OS().Mkdir(dir, 0o700))
+	_, err := mkfs.Make(mkfs.Options{Parent: dir, CreateOptions: format.CreateOptions{Hash: "BLAKE3", BlockSize: size, Size: 1024 * size, Overflow: 1.3}})
+	must(err)
+	var data []byte
+	for n := range uint64(blocks) {
+		data = append(data, block(size, n+1)...)
+	}
+	out := make([]format.Entry, blocks)
+	open := func(verify bool) *index.Volume {
+		p, err := index.Acquire(index.Location{Parent: dir}, index.Write)
+		must(err)
+		v, err := index.Open(p, index.Options{VerifyLinks: verify})
+		must(err)
+		return v
+	}
+	put := func(v *index.Volume) {
+		t := v.Enter()
+		defer v.Leave(t)
+		must(v.NewWriter().Put(data, out))
+	}
+	v := open(false)
+	put(v)
+	must(v.Close())
+	for _, kind := range []string{"unproved", "proved at each link", "proved before"} {
+		b.Run(kind, func(b *testing.B) {
+			b.SetBytes(int64(len(data)))
+			before := cpuTime()
+			v := open(kind != "unproved")
+			put(v)
+			for b.Loop() {
+				if kind == "proved at each link" {
+					b.StopTimer()
+					must(v.Close())
+					v = open(true)
+					before = cpuTime()
+					b.StartTimer()
+				}
+				put(v)
+			}
+			if kind != "proved at each link" {
+				b.ReportMetric(float64(cpuTime()-before)/float64(b.N+1)/blocks/1000, "cpu-us/block")
+			} else {
+				b.ReportMetric(float64(cpuTime()-before)/blocks/1000, "cpu-us/block") // of the last round
+			}
+			must(v.Close())
+		})
+	}
+}
+
+// cpuTime is the time that processors spent on this process, in nanoseconds: what counts on a busy machine.
+func cpuTime() int64 {
+	var u unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &u)
+	return u.Utime.Nano() + u.Stime.Nano()
+}
