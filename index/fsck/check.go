@@ -2,7 +2,9 @@ package fsck
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	iofs "io/fs"
 	"sync"
 	"time"
 
@@ -29,13 +31,16 @@ func Check(ctx context.Context, v *Volume, o CheckOptions) (*Summary, error) {
 		return nil, fmt.Errorf("check volume %s: %w", v.Dir, err)
 	}
 	idx, err := indexfile.Open(v.FS, v.IndexPath, v.Config, indexfile.Options{ReadOnly: true})
+	if errors.Is(err, iofs.ErrNotExist) {
+		err = index.MissingIndex(v.FS, v.Dir, v.IndexPath)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("check volume %s: %w", v.Dir, err)
 	}
 	defer idx.Close()
 	blocks, err := v.openBlocks(true)
 	if err != nil {
-		return nil, fmt.Errorf("check: %w", err)
+		return nil, fmt.Errorf("check volume %s: %w", v.Dir, err)
 	}
 	defer blocks.Close()
 	n := v.Geometry.BlockCount
@@ -66,7 +71,10 @@ type checker struct {
 }
 
 func (c *checker) run(ctx context.Context) error {
-	stages := []func(context.Context) error{c.index, c.content, c.files, c.recent}
+	if c.v.Stale {
+		c.v.logf("== The index is not the one this volume was closed with: %v", &indexfile.StaleIndexError{Index: c.v.IndexPath})
+	}
+	stages := []func(context.Context) error{c.reserved, c.index, c.content, c.files, c.quarantine, c.recent}
 	for _, stage := range stages {
 		if err := stage(ctx); err != nil {
 			return err
@@ -90,6 +98,17 @@ func (c *checker) found(list []Finding, count *uint64, weight uint64) {
 	for _, f := range list {
 		c.o.Found(f)
 	}
+}
+
+// reserved checks the zero block, which everybody relies on to be zeros. Without it, or with the header gone, Open has failed already.
+func (c *checker) reserved(context.Context) error {
+	h, err := c.blocks.Head()
+	if err != nil {
+		c.found([]Finding{{Kind: BlockUnreadable, Addr: format.AddressLost, Err: err}}, &c.sum.BlockErrors, 1)
+	} else if !h.ZeroBlock {
+		c.found([]Finding{{Kind: BlockReserved, Addr: format.AddressLost}}, &c.sum.BlockErrors, 1)
+	}
+	return nil
 }
 
 // content is the check of -C: every block in the index is hashed.

@@ -20,8 +20,12 @@ const findingsAtOnce = 1 << 10
 func (c *checker) files(ctx context.Context) error {
 	start := time.Now()
 	c.v.logf("== Read files")
-	m := progress.New(c.v.Progress, "read files", progress.Files, 0)
-	err := c.v.eachFile(ctx, func(ctx context.Context, _ int, e recipe.WalkEntry) error {
+	total, err := c.v.countFiles(ctx)
+	if err != nil {
+		return err
+	}
+	m := progress.New(c.v.Progress, "read files", progress.Files, total)
+	err = c.v.eachFile(ctx, func(ctx context.Context, _ int, e recipe.WalkEntry) error {
 		f := fileCheck{c: c, path: e.Path, links: links(e)}
 		f.run(ctx, e)
 		m.Add(1)

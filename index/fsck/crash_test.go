@@ -213,49 +213,55 @@ func TestRepairMakesBlocksDurable(t *testing.T) {
 	assertFile(t, indextest.Describe(t, img, "/v"), "a", data)
 }
 
-// TestFaultsOfRepair fails the disk calls of a repair in turn, the first one of each call site at least. The repair may fail; the next one must not, and must end like one
-// without a fault.
+// TestFaultsOfRepair fails the disk calls of a repair and of a rebuild in turn, the first one of each call site at least. It may fail; the
+// next one must not, and must end like one without a fault.
 func TestFaultsOfRepair(t *testing.T) {
-	name := "tiger-4k-everything"
-	m := inMemory(t, name)
-	m.ResetCalls()
-	clean := m.Clone()
-	v := indextest.Describe(t, m, "/v")
-	m.ResetCalls()
-	if _, err := fsck.Repair(context.Background(), v.Volume, fsck.RepairOptions{}); err != nil {
-		t.Fatal(err)
+	for _, mode := range []fsck.Mode{fsck.Normal, fsck.Rebuild} {
+		name := "tiger-4k-everything"
+		m := inMemory(t, name)
+		clean := m.Clone()
+		v := indextest.Describe(t, m, "/v")
+		m.ResetCalls()
+		o := fsck.RepairOptions{Mode: mode}
+		if _, err := fsck.Repair(context.Background(), v.Volume, o); err != nil {
+			t.Fatal(err)
+		}
+		want := state(t, m)
+		calls := m.Calls()
+		for _, call := range m.SortedCalls() {
+			t.Run(mode.String()+" "+string(call.Kind)+" "+call.Site, func(t *testing.T) {
+				t.Parallel()
+				step := stride()
+				if mode != fsck.Normal && step > 1 {
+					step = calls[call] // the first one only
+				}
+				for n := 0; n < calls[call] && !t.Failed(); n += step {
+					faultOfRepair(t, clean.Clone(), o, disktest.Fault{Call: call, N: n}, name, want)
+				}
+			})
+		}
 	}
-	want := state(t, m)
-	calls := m.Calls()
-	for _, call := range m.SortedCalls() {
-		t.Run(string(call.Kind)+" "+call.Site, func(t *testing.T) {
-			t.Parallel()
-			for n := 0; n < calls[call]; n += stride() {
-				img := clean.Clone()
-				v := indextest.Describe(t, img, "/v")
-				img.Inject(disktest.Fault{Call: call, N: n})
-				res, err := fsck.Repair(context.Background(), v.Volume, fsck.RepairOptions{})
-				img.Heal()
-				if img.Fired() == 0 {
-					continue // several goroutines share the calls; some runs make one fewer
-				}
-				if err == nil && !res.Incomplete && res.Unreadable == 0 {
-					// The fault was survived: everything must be as without it.
-					assertServed(t, indextest.Describe(t, img, "/v"), name)
-				}
-				indextest.Describe(t, img, "/v").Repair(fsck.RepairOptions{})
-				assertServed(t, indextest.Describe(t, img, "/v"), name)
-				have := state(t, img)
-				if res == nil || !res.Incomplete {
-					assertSame(t, fmt.Sprintf("repair after fault %d (%v)", n, err), have, want)
-				}
-				img.CheckLeaks(t)
-				if t.Failed() {
-					return
-				}
-			}
-		})
+}
+
+func faultOfRepair(t *testing.T, img *disktest.FS, o fsck.RepairOptions, fault disktest.Fault, name string, want map[string]string) {
+	t.Helper()
+	v := indextest.Describe(t, img, "/v")
+	img.Inject(fault)
+	res, err := fsck.Repair(context.Background(), v.Volume, o)
+	img.Heal()
+	if img.Fired() == 0 {
+		return // several goroutines share the calls; some runs make one fewer
 	}
+	if err == nil && !res.Incomplete && res.Unreadable == 0 {
+		// The fault was survived: everything must be as without it.
+		assertServed(t, indextest.Describe(t, img, "/v"), name)
+	}
+	indextest.Describe(t, img, "/v").Repair(o)
+	assertServed(t, indextest.Describe(t, img, "/v"), name)
+	if have := state(t, img); res == nil || !res.Incomplete {
+		assertSame(t, fmt.Sprintf("repair after fault %d (%v)", fault.N, err), have, want)
+	}
+	img.CheckLeaks(t)
 }
 
 // TestCancelledRepair holds that a repair that was told to stop does, and says so.

@@ -22,6 +22,8 @@ const (
 	BlockContent
 	// BlockUnreadable: the block could not be read, or lies past the end of the block file; Err says which.
 	BlockUnreadable
+	// BlockReserved: the zero block (address 1) is not zeros, or not there.
+	BlockReserved
 	// FileUnreadable: the underlying file, or a directory, could not be read.
 	FileUnreadable
 	// FileHeader: the underlying file does not begin with a valid header.
@@ -72,6 +74,8 @@ func (f Finding) String() string {
 		return fmt.Sprintf("block %d: content does not match the entry in index slot %d", f.Addr, f.Slot)
 	case BlockUnreadable:
 		return fmt.Sprintf("block %d (index slot %d): %v", f.Addr, f.Slot, f.Err)
+	case BlockReserved:
+		return fmt.Sprintf("block %d: the zero block is not zeros", f.Addr)
 	case FileUnreadable:
 		return fmt.Sprintf("%s: %v", f.Path, f.Err)
 	case FileHeader:

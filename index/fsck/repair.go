@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	iofs "io/fs"
 	"sync"
 	"sync/atomic"
 
@@ -15,35 +14,46 @@ import (
 	"tresor/index/indexfile"
 )
 
-// RepairOptions say how a repair ends.
+// RepairOptions say what a repair relies on and how it ends. The zero value is what -n does.
 type RepairOptions struct {
-	// KeepDirty leaves the volume marked as not cleanly closed, as a session of ours: for the repair at mount. Otherwise the
-	// mark is removed.
+	Mode Mode
+	// KeepDirty leaves the volume marked as not cleanly closed, as a session of ours: for the repair at mount, which also does not search
+	// free blocks for lost content. Otherwise the mark is removed.
 	KeepDirty bool
+	// Force goes on where a repair would otherwise refuse: a block file that cannot be proved to be the volume's (its header is written),
+	// one that was cut (the blocks past its end become lost), an index path that leads to something that is no index (it is overwritten).
+	Force bool
+	// DryRun computes all that a repair would do, and changes nothing.
+	DryRun bool
 }
 
-// Result is what a repair did.
+// Result is what a repair did, or in a dry run would do.
 type Result struct {
+	Mode   Mode
+	DryRun bool
+
 	IndexMade  bool   // the index was missing or unusable and was made anew
-	Suspects   uint64 // blocks that were hashed
-	Unreadable uint64 // of the suspects: the disk did not deliver them
+	HeadMade   bool   // header or zero block of the block file were put right
+	Suspects   uint64 // blocks that were hashed because they were in doubt
+	Searched   uint64 // more blocks, hashed in search of content that would have been lost
+	Believed   uint64 // blocks taken over on the word of the files alone (Trusting)
+	Unreadable uint64 // of the hashed ones: the disk did not deliver them
 	Used       uint64 // blocks that files refer to, the two reserved ones included
 	Files      uint64
 	// Incomplete tells that some files could not be read or written, so that nothing was freed.
 	Incomplete bool
-	// Reports are the files that were fixed or are damaged, by path.
+
+	FilesFixed   uint64
+	FilesDamaged uint64 // left damaged, those in Quarantined included
+	Quarantined  uint64 // names moved to the quarantine by this repair
+	// Reports are the files that were fixed or are damaged, by path; More is how many there are beyond the first MaxReports.
+	// corrupted.txt has all of them.
 	Reports []FileReport
+	More    uint64
 }
 
 // Damaged is how many files are left damaged.
-func (r *Result) Damaged() (n int) {
-	for i := range r.Reports {
-		if r.Reports[i].Damaged() {
-			n++
-		}
-	}
-	return n
-}
+func (r *Result) Damaged() int { return int(r.FilesDamaged) }
 
 // Status is OK, or Lost where files are left damaged.
 func (r *Result) Status() Status {
@@ -55,19 +65,26 @@ func (r *Result) Status() Status {
 
 // Repair puts index, files and bitmap in accord, by the rules in the package comment. It needs the volume for itself. A missing or
 // unusable index is made anew; without a sound block file nothing is done. An error leaves a volume that is marked
-// as needing a repair, and the next one goes on from there.
+// as needing a repair, or as it was, and the next one goes on from there.
 //
 // The steps, and what a crash after each leaves:
 //
-//  1. index: the table is put in order in memory, doubtful addresses are noted. Nothing is changed on the disk.
-//  2. survey: all files are read; wherever file and index disagree, all addresses concerned are doubtful. After an unclean
-//     stop so is every address in files that no trusted snapshot knows.
-//  3. hash: the doubtful blocks are hashed and entered under their true hash. Still nothing is changed.
-//  4. settle: the volume is marked; entries of files are set to what the index in memory says. A crash leaves the old index
-//     beside files of which some point to other blocks, all proved: the next survey finds the differences and comes to the
-//     same results, as it prefers blocks in files, and low addresses among them.
-//  5. publish: bitmap and table are written and synced, after the files. A crash leaves any mix of old and new pages.
-//  6. finish: the snapshot is renewed after the block file was synced; only then the mark is taken away.
+//  1. open, order: the block file is proved to be ours, the table is put in order in memory, doubtful addresses are noted. Nothing is
+//     changed on the disk before step 6.
+//  2. survey: all files are read, those in the quarantine too; wherever file and index disagree, all addresses concerned are doubtful.
+//     After an unclean stop so is every address in files that no trusted snapshot knows. A block file that was cut is refused.
+//  3. believe (Trusting only): what all files say with one voice is entered.
+//  4. hash: the doubtful blocks are hashed and entered under their true hash.
+//  5. search: where content would be lost, the blocks that nobody has vouched for are hashed as well.
+//  6. settle: the volume is marked; entries of files are set to what the index in memory says, files with unusable headers restored or
+//     moved to the quarantine. A crash leaves the old index beside files of which some point to other blocks, all proved: the next
+//     survey finds the differences and comes to the same results, as it prefers blocks in files, and low addresses among them.
+//  7. publish: bitmap and table are written and synced, after the files. A crash leaves any mix of old and new pages; of a new index, a
+//     file that nobody takes for one.
+//  8. finish: the first two blocks of the block file are put right, the snapshot is renewed after the block file was synced; only then
+//     the marks are taken away.
+//
+// A rebuild leaves .rebuildfsck from step 6 to 8; then only another rebuild goes on.
 func Repair(ctx context.Context, v *Volume, o RepairOptions) (*Result, error) {
 	res, err := repair(ctx, v, o)
 	if err != nil {
@@ -76,29 +93,24 @@ func Repair(ctx context.Context, v *Volume, o RepairOptions) (*Result, error) {
 	return res, nil
 }
 
-func repair(ctx context.Context, v *Volume, o RepairOptions) (*Result, error) {
-	if err := index.CheckUnfinished(v.FS, v.Dir); err != nil {
+func repair(ctx context.Context, v *Volume, o RepairOptions) (res *Result, err error) {
+	var except []string
+	if o.Mode.Rebuilds() {
+		except = append(except, format.RebuildName)
+	}
+	if err := index.CheckUnfinished(v.FS, v.Dir, except...); err != nil {
 		return nil, err
 	}
 	if err := index.CheckRoot(v.FS, v.Root); err != nil {
 		return nil, err
 	}
-	blocks, err := v.openBlocks(false)
-	if err != nil {
-		return nil, err
-	}
-	defer blocks.Close()
 	n := v.Geometry.BlockCount
-	r := &repairer{v: v, o: o, blocks: blocks, suspect: bitmap.NewAtomic(n), inFiles: bitmap.NewAtomic(n),
-		unreadable: bitmap.NewAtomic(n), inUse: bitmap.NewAtomic(n), unseen: map[string]bool{}}
-	if err := r.openIndex(); err != nil {
-		return nil, err
-	}
-	defer r.idx.Close()
-	if err := r.widen(); err != nil {
-		return nil, err
-	}
-	for _, step := range []func(context.Context) error{r.order, r.survey, r.hash, r.settle, r.publish, r.finish} {
+	r := &repairer{v: v, o: o, suspect: bitmap.NewAtomic(n), inFiles: bitmap.NewAtomic(n), cut: bitmap.NewAtomic(n),
+		unreadable: bitmap.NewAtomic(n), inUse: bitmap.NewAtomic(n), unseen: map[string]bool{}, res: Result{Mode: o.Mode, DryRun: o.DryRun}}
+	r.reports.v, r.reports.dry = v, o.DryRun
+	defer func() { err = errors.Join(err, r.close()) }()
+	for _, step := range []func(context.Context) error{r.openBlocks, r.openIndex, r.widen, r.countFiles, r.order, r.survey, r.refuseCut,
+		r.believe, r.hash, r.search, r.settle, r.publish, r.finish} {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -115,74 +127,52 @@ type repairer struct {
 	o      RepairOptions
 	idx    *indexfile.File
 	blocks *blockfile.File
+	head   blockfile.Head // of the block file, as it was found
+	whole  uint64         // blocks that the block file holds
 
+	fresh     bool           // the index began empty: nothing in it vouches for a block
+	unsound   bool           // the table was out of order, or it and the bitmap contradict each other
+	files     uint64         // how many there are, if that was counted
 	allocated *bitmap.Bitmap // what may have been allocated before; used if files are unseen
 
 	// The sets have a bit for each block and are marked from several goroutines.
 	suspect    *bitmap.Atomic // addresses that two sources disagree about, or that may not have reached the disk
 	inFiles    *bitmap.Atomic // addresses in files before the repair
+	cut        *bitmap.Atomic // addresses past the end of the block file that were there once
 	unreadable *bitmap.Atomic // suspects that the disk did not deliver
 	inUse      *bitmap.Atomic // addresses in files after it
 
 	incomplete atomic.Bool // a file or directory could not be read or written
+	unknown    atomic.Bool // a file has a hash that the index did not know
+	lostBefore atomic.Bool // a file has an entry that was lost before
+	badHeaders atomic.Bool // a file has an unusable header
 
 	// mu guards the table while blocks are hashed, and what is below. No I/O under it but the caller's Log, whose lock is the only one taken.
 	mu     sync.Mutex
 	full   error           // the table could not take an entry
 	unseen map[string]bool // files that the survey could not read: they are left alone
 	res    Result
+
+	reports reportList
 }
 
-// openIndex loads the index, or begins a new one in memory and on disk that nobody takes for an index before it is complete.
-func (r *repairer) openIndex() error {
-	idx, err := indexfile.Open(r.v.FS, r.v.IndexPath, r.v.Config, indexfile.Options{})
-	switch {
-	case err == nil:
-		r.idx = idx
-		r.allocated = idx.Bitmap().Clone()
-	case errors.Is(err, iofs.ErrNotExist) || errors.Is(err, format.ErrCorrupt):
-		if err := r.v.ours(); err != nil {
-			return err
-		}
-		r.v.logf("the index is made anew: %v", err)
-		if err := r.v.mark(); err != nil {
-			return err
-		}
-		if r.idx, err = indexfile.Begin(r.v.FS, r.v.IndexPath, r.v.Config, indexfile.Options{}); err != nil {
-			return err
-		}
-		r.res.IndexMade = true
-		r.allocated = bitmap.New(r.v.Geometry.BlockCount)
-	default:
-		return err
+func (r *repairer) close() error {
+	err := r.reports.close()
+	if r.idx != nil {
+		err = errors.Join(err, r.idx.Close())
 	}
-	return nil
+	if r.blocks != nil {
+		err = errors.Join(err, r.blocks.Close())
+	}
+	return err
 }
 
-// widen completes what may be allocated where the bitmap alone does not tell: after an unclean stop, and without an index.
-// Blocks behind all that is known were appended since.
-func (r *repairer) widen() error {
-	if !r.v.Unclean && !r.res.IndexMade {
-		return nil
-	}
-	if r.v.Snapshot != nil {
-		r.allocated.Or(r.v.Snapshot)
-	}
-	whole, err := wholeBlocks(r.blocks.Disk(), r.v.Geometry)
-	if err != nil || r.blocks.Disk().IsDevice() && !r.res.IndexMade {
-		return err
-	}
-	last, _ := usage(r.allocated)
-	for i := last + 1; i < min(whole, r.allocated.Len()); i++ {
-		r.allocated.Set(i)
-	}
-	return nil
-}
-
-// trusted tells whether block i need not be hashed although the volume was not closed cleanly.
+// trusted tells whether block i need not be hashed. In a block file whose header was overwritten nothing is.
 func (r *repairer) trusted(i uint64) bool {
-	if r.res.IndexMade {
-		return false
-	}
+	return !r.fresh && r.head.Magic == nil && r.known(i)
+}
+
+// known tells whether block i was on the disk once, whatever the index says.
+func (r *repairer) known(i uint64) bool {
 	return !r.v.Unclean || r.v.Trusted && r.v.Snapshot.Get(i)
 }

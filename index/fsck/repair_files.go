@@ -2,9 +2,9 @@ package fsck
 
 import (
 	"context"
+	"errors"
 	"math"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,37 +16,49 @@ import (
 	"tresor/index/recipe"
 )
 
-// settle sets the entries, lengths and sizes of all files to what is now known, and collects the addresses then in use.
+// settle sets the entries, lengths and sizes of all files to what is now known, deals with those whose headers are unusable, and
+// collects the addresses then in use.
 func (r *repairer) settle(ctx context.Context) error {
-	if err := r.v.mark(); err != nil {
+	if err := r.start(); err != nil {
 		return err
 	}
 	r.v.logf("repairing the files")
-	m := progress.New(r.v.Progress, "repair files", progress.Files, 0)
+	m := progress.New(r.v.Progress, "repair files", progress.Files, r.files)
 	err := r.v.eachFile(ctx, func(ctx context.Context, _ int, e recipe.WalkEntry) error {
 		f := fileRepair{r: r, e: e}
 		err := f.run(ctx)
 		if err != nil && ctx.Err() == nil {
 			r.missed(e.Path, err)
 		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.res.Files++
-		if err == nil && f.report.Letters != (Letters{}) && !r.unseen[e.Path] {
-			f.report.Path = e.Path
-			r.res.Reports = append(r.res.Reports, f.report)
-		}
+		r.fixed(&f, err)
 		m.Add(1)
 		return ctx.Err()
 	}, r.missed)
 	if err != nil {
 		return err
 	}
+	if err := r.quarantine(ctx); err != nil {
+		return err
+	}
 	r.res.Incomplete = r.incomplete.Load()
-	slices.SortFunc(r.res.Reports, compareReports)
+	if r.o.DryRun {
+		return nil
+	}
 	// The files come before the index: an index that lacks what the files had is the worse of the two mixtures. That holds for
 	// removals too that nobody has synced: blocks are freed by them, and must not get new content while the file can come back.
 	return r.v.FS.SyncFS(r.v.Root)
+}
+
+// fixed counts a file that was seen to, and reports it if that is worth a line.
+func (r *repairer) fixed(f *fileRepair, err error) {
+	r.mu.Lock()
+	r.res.Files++
+	missed := r.unseen[f.e.Path]
+	r.mu.Unlock()
+	if err == nil && f.report.Letters != (Letters{}) && !missed {
+		f.report.Path = f.e.Path
+		r.reports.add(f.report)
+	}
 }
 
 // fileRepair is the repair of one file.
@@ -59,14 +71,15 @@ type fileRepair struct {
 	header  recipe.Header
 	needed  uint64 // entries that the size in the header asks for
 	surplus bool   // an entry past those is something else than zeros
+
+	restored bool   // its header was unusable: the survey did not hold its entries against the index
+	block    []byte // scratch of mend
 }
 
-// run repairs the file. After an error it is what it was, or in parts what it should be; it counts as unseen.
+// run repairs the file, unless its header is unusable: the quarantine sees to those. After an error it is what it was, or in parts what
+// it should be; it counts as unseen.
 func (f *fileRepair) run(ctx context.Context) (err error) {
-	f.r.mu.Lock()
-	unseen := f.r.unseen[f.e.Path]
-	f.r.mu.Unlock()
-	if unseen {
+	if f.r.wasMissed(f.e.Path) {
 		return nil
 	}
 	in, err := f.e.Open()
@@ -74,15 +87,26 @@ func (f *fileRepair) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer in.Close()
+	file := recipe.New(in, f.r.v.Geometry)
+	if f.header, err = file.ReadHeader(); errors.Is(err, format.ErrCorrupt) {
+		if _, err = readHead(in); err == nil {
+			f.r.badHeaders.Store(true)
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return f.settle(ctx, file)
+}
+
+// settle repairs a file whose header is known.
+func (f *fileRepair) settle(ctx context.Context, file *recipe.File) (err error) {
 	defer func() {
 		if e := f.finish(); err == nil {
 			err = e
 		}
 	}()
-	file := recipe.New(in, f.r.v.Geometry)
-	if f.header, err = file.ReadHeader(); err != nil {
-		return err
-	}
 	f.needed = f.r.v.Geometry.Entries(f.header.Size)
 	if err := file.Scan(ctx, 0, f.entries); err != nil {
 		return err
@@ -97,7 +121,7 @@ func (f *fileRepair) entries(first uint64, raw []byte) error {
 	from := -1 // start of the run of changed entries, in bytes
 	for at := 0; at+size <= len(raw); at += size {
 		p := raw[at : at+size]
-		changed := f.entry(p)
+		changed := f.entry(first+uint64(at/size), p)
 		if first+uint64(at/size) >= f.needed && !(g.Addr(p) == format.AddressZero && isZero(g, p[g.AddrSize:])) {
 			f.surplus = true
 		}
@@ -117,8 +141,8 @@ func (f *fileRepair) entries(first uint64, raw []byte) error {
 	return f.write(first+uint64(from/size), raw[from:len(raw)/size*size])
 }
 
-// entry sets one entry to what it should be and tells whether that changed it.
-func (f *fileRepair) entry(p []byte) (changed bool) {
+// entry sets entry number n to what it should be and tells whether that changed it.
+func (f *fileRepair) entry(n uint64, p []byte) (changed bool) {
 	r, g := f.r, f.r.v.Geometry
 	a := g.Addr(p)
 	hash := p[g.AddrSize:]
@@ -131,7 +155,7 @@ func (f *fileRepair) entry(p []byte) (changed bool) {
 		return f.set(p, format.AddressZero)
 	}
 	data := g.InRange(a)
-	if data && !r.suspect.Get(uint64(a)) {
+	if data && !r.suspect.Get(uint64(a)) && !f.restored {
 		r.inUse.Set(uint64(a)) // the survey found index and file in accord
 		return false
 	}
@@ -147,6 +171,8 @@ func (f *fileRepair) entry(p []byte) (changed bool) {
 		r.inUse.Set(uint64(a))
 		f.report.Letters.corrupt(true)
 		return false
+	case f.mend(n, p):
+		return true
 	}
 	f.report.Letters.corrupt(true)
 	return f.set(p, format.AddressLost)
@@ -177,13 +203,10 @@ func (f *fileRepair) sizes() error {
 		keep = f.needed // zeros past the end: the size is right
 	}
 	if f.header.Extra != 0 || keep != have {
-		if err := f.open(); err != nil {
-			return err
-		}
-		if err := f.out.Truncate(g.EntryOffset(keep)); err != nil {
-			return err
-		}
 		f.report.Letters.length()
+		if err := f.change(func(out disk.File) error { return out.Truncate(g.EntryOffset(keep)) }); err != nil {
+			return err
+		}
 	}
 	if keep == f.needed {
 		return nil
@@ -192,27 +215,32 @@ func (f *fileRepair) sizes() error {
 		f.report.Letters.sizeWrong()
 		return nil
 	}
-	if err := f.open(); err != nil {
-		return err
-	}
 	f.report.Letters.size()
-	return recipe.New(f.out, g).WriteHeader(keep << g.BlockShift)
+	return f.writeHeader(keep << g.BlockShift)
 }
 
-// open opens the file for writing.
-func (f *fileRepair) open() (err error) {
+// change opens the file for writing, if it is not yet, and has it changed. In a dry run it does nothing.
+func (f *fileRepair) change(do func(out disk.File) error) (err error) {
+	if f.r.o.DryRun {
+		return nil
+	}
 	if f.out == nil {
 		f.out, err = f.r.v.FS.OpenFile(f.r.v.Root+"/"+f.e.Path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			f.out = nil
+			return err
+		}
 	}
-	return err
+	return do(f.out)
 }
 
 func (f *fileRepair) write(first uint64, raw []byte) error {
-	if err := f.open(); err != nil {
-		return err
-	}
 	f.report.Letters.length()
-	return disk.WriteFull(f.out, raw, f.r.v.Geometry.EntryOffset(first))
+	return f.change(func(out disk.File) error { return disk.WriteFull(out, raw, f.r.v.Geometry.EntryOffset(first)) })
+}
+
+func (f *fileRepair) writeHeader(size uint64) error {
+	return f.change(func(out disk.File) error { return recipe.New(out, f.r.v.Geometry).WriteHeader(size) })
 }
 
 // finish closes the file and gives it its time of modification back: backups of the stored tree go by it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"path/filepath"
 
 	"tresor/index/bitmap"
 	"tresor/index/format"
@@ -31,17 +32,65 @@ func (r *repairer) publish(context.Context) error {
 	b := r.idx.Bitmap()
 	b.And(used)
 	b.Or(used)
+	if r.o.DryRun {
+		return nil
+	}
+	if r.fresh {
+		if err := r.v.makeIndexDir(); err != nil {
+			return err
+		}
+		if err := r.idx.Place(r.v.IndexPath); err != nil {
+			return err
+		}
+	}
 	return r.idx.Seal()
 }
 
-// finish writes the report, renews the snapshot and takes the mark away.
+// makeIndexDir makes the directory of the index, durably, where it does not exist any more.
+func (v *Volume) makeIndexDir() error {
+	var missing []string
+	dir := filepath.Dir(v.IndexPath)
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := v.FS.Lstat(dir); err == nil {
+			break
+		} else if !errors.Is(err, iofs.ErrNotExist) || dir == filepath.Dir(dir) {
+			return err
+		}
+		missing = append(missing, dir)
+	}
+	for i := len(missing) - 1; i >= 0; i-- {
+		v.logf("the directory %s is made for the index", missing[i])
+		if err := errors.Join(v.FS.Mkdir(missing[i], 0o700), v.FS.SyncDir(filepath.Dir(missing[i]))); err != nil {
+			return fmt.Errorf("make the directory of the index: %w", err)
+		}
+	}
+	return nil
+}
+
+// finish puts the head of the block file right, writes the report, renews the snapshot, records the index and takes the marks away. That of a rebuild goes first: a crash
+// between the two leaves a volume that needs the repair of a clean one, which has next to nothing to do.
 func (r *repairer) finish(context.Context) error {
 	v := r.v
-	if err := v.writeReports(r.res.Reports); err != nil {
+	r.reports.result(&r.res)
+	if err := r.fixHead(); err != nil {
+		return err
+	}
+	if r.o.DryRun {
+		return nil
+	}
+	if err := r.reports.write(); err != nil {
 		return err
 	}
 	if err := r.snapshot(); err != nil {
 		return err
+	}
+	if _, err := r.idx.Record(v.Dir, nil); err != nil {
+		return err
+	}
+	if r.o.Mode.Rebuilds() {
+		if err := v.removeFile(format.RebuildName); err != nil {
+			return err
+		}
 	}
 	if r.o.KeepDirty {
 		return indexfile.WriteMark(v.FS, v.Dir, indexfile.MarkSession)

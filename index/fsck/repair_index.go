@@ -4,23 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"tresor/index/bitmap"
 	"tresor/index/disk"
 	"tresor/index/format"
-	"tresor/index/progress"
 	"tresor/index/table"
 )
 
 // order puts the table in order and notes what in it is doubtful: entries in the wrong place, hashes and addresses that occur
 // twice. Entries with impossible addresses or hashes are dropped.
 func (r *repairer) order(ctx context.Context) error {
-	if r.res.IndexMade {
+	if r.fresh {
 		return nil
 	}
 	t, g := r.idx.Table(), r.v.Geometry
 	seen := bitmap.NewAtomic(g.BlockCount)
 	sound := true
+	var odd atomic.Bool // entries that the layout alone does not show to be wrong
 	err := eachChunk(ctx, t.Slots(), func() func(from, to format.Slot) []Finding {
 		return func(from, to format.Slot) (list []Finding) {
 			t.CheckRange(from, to, func(f table.Finding) {
@@ -30,8 +31,16 @@ func (r *repairer) order(ctx context.Context) error {
 				}
 			})
 			for s := from; s < to; s++ {
-				if a := t.Addr(s); g.InRange(a) && !seen.Set(uint64(a)) {
+				a := t.Addr(s)
+				if !g.InRange(a) {
+					continue
+				}
+				if !seen.Set(uint64(a)) {
 					r.suspect.Set(uint64(a))
+					odd.Store(true)
+				}
+				if !r.allocated.Get(uint64(a)) {
+					odd.Store(true)
 				}
 			}
 			return list
@@ -42,6 +51,7 @@ func (r *repairer) order(ctx context.Context) error {
 	}
 	r.suspect.Clear(uint64(format.AddressZero))
 	r.suspect.Clear(uint64(format.AddressLost))
+	r.unsound = !sound || odd.Load()
 	if sound {
 		return nil
 	}
@@ -89,30 +99,36 @@ func (r *repairer) reorder() error {
 	return nil
 }
 
-// hash reads the doubtful blocks and enters them under the hash that their content has.
+// hash reads the doubtful blocks and enters them under the hash that their content has. A rebuild does so with an empty table.
 func (r *repairer) hash(ctx context.Context) error {
 	r.inFiles.Each(uint64(format.FirstDataAddress), func(i uint64) bool {
-		if !r.trusted(i) {
+		if r.o.Mode.Rebuilds() || r.o.Mode != Trusting && !r.trusted(i) || i >= r.whole {
 			r.suspect.Set(i)
 		}
 		return true
 	})
+	if r.o.Mode == RebuildAll {
+		all, err := r.stored()
+		if err != nil {
+			return err
+		}
+		all.Each(0, func(i uint64) bool {
+			r.suspect.Set(i)
+			return true
+		})
+	}
+	if r.o.Mode.Rebuilds() {
+		if err := r.begin(); err != nil {
+			return err
+		}
+	}
 	r.res.Suspects = r.suspect.Count()
 	if r.res.Suspects == 0 {
 		return nil
 	}
 	r.v.logf("blocks to hash: %d", r.res.Suspects)
 	r.drop(func(a format.Address) bool { return !r.suspect.Get(uint64(a)) })
-	m := progress.New(r.v.Progress, "hash blocks", progress.Bytes, r.res.Suspects<<r.v.Geometry.BlockShift)
-	err := r.v.hashBlocks(ctx, r.blocks, r.suspect, m, func(list []hashed) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for i := range list {
-			r.enterLocked(&list[i])
-		}
-	})
-	r.res.Unreadable = r.unreadable.Count()
-	return errors.Join(err, r.full)
+	return r.enter(ctx, "hash blocks", r.suspect)
 }
 
 // enterLocked enters one hashed block; mu is held. Of several blocks with the same content one is entered: one that was never

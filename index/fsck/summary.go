@@ -38,6 +38,8 @@ type Summary struct {
 	BadHeaders uint64 // of those, files whose header is unusable: no repair can help
 	FileBlocks uint64 // different addresses in files
 	LostBlocks uint64 // entries with address 1
+	// Quarantined is how many files lie in the quarantine. They are not among Files, what they refer to is in FileBlocks.
+	Quarantined uint64
 
 	Tested uint64 // blocks newer than the snapshot, after an unclean stop
 	Wrong  uint64

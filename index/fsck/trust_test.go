@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/index/bitmap"
-	"tresor/index/disk"
 	"tresor/index/disk/disktest"
 	"tresor/index/format"
 	"tresor/index/fsck"
@@ -169,51 +170,44 @@ func TestHeal(t *testing.T) {
 	indextest.AssertClean(t, v.Dir)
 }
 
-// TestNothingIsFreedUnseen holds that blocks stay allocated while a file has no usable header.
+// TestNothingIsFreedUnseen holds that blocks stay allocated while the disk does not deliver a file, and that the file stays where it is.
 func TestNothingIsFreedUnseen(t *testing.T) {
-	for _, index := range []string{"there", "missing"} {
-		t.Run("index "+index, func(t *testing.T) {
-			v := indextest.New(t, indextest.Options{})
-			seen, unseen := random(5, 3*4096), random(6, 5*4096)
-			v.Store(map[string][]byte{"seen": seen, "unseen": unseen, "gone": random(7, 4096)})
-			used := usedBlocks(v)
-			header := make([]byte, format.FileHeaderSize)
-			format.PutFileHeader(header, uint64(len(unseen)))
-			v.BlankHeader("unseen")
-			if err := os.Remove(filepath.Join(v.Root, "gone")); err != nil {
-				t.Fatal(err)
-			}
-			if index == "missing" {
-				if err := os.Remove(v.IndexPath); err != nil {
+	for what, after := range map[string]int{"header": 0, "entries": 1} {
+		for _, index := range []string{"there", "missing"} {
+			t.Run(what+" index "+index, func(t *testing.T) {
+				m := disktest.New()
+				v := indextest.New(t, indextest.Options{FS: m, Dir: "/v"})
+				unseen := random(6, 5*4096)
+				v.Store(map[string][]byte{"unseen": unseen, "gone": random(7, 4096)})
+				used := usedBlocks(v)
+				if err := m.Remove("/v/ddfsroot/gone"); err != nil {
 					t.Fatal(err)
 				}
-			}
-			res := v.Repair(fsck.RepairOptions{})
-			if !res.Incomplete || len(res.Reports) != 1 || res.Reports[0].String() != " H   unseen" {
-				t.Errorf("repair: have incomplete %v, reports %v", res.Incomplete, res.Reports)
-			}
-			now := usedBlocks(v)
-			used.AndNot(now)
-			if used.Count() != 0 {
-				t.Errorf("%d blocks were freed although a file could not be read", used.Count())
-			}
-			f, err := v.FS.OpenFile(filepath.Join(v.Root, "unseen"), os.O_RDWR, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := errors.Join(disk.WriteFull(f, header, 0), f.Close()); err != nil {
-				t.Fatal(err)
-			}
-			if res := v.Repair(fsck.RepairOptions{}); res.Incomplete || res.Status() != fsck.OK {
-				t.Errorf("repair with the header back: have %+v", res)
-			}
-			assertFile(t, v, "seen", seen)
-			assertFile(t, v, "unseen", unseen)
-			if n := usedBlocks(v).Count(); n != 2+3+5 {
-				t.Errorf("used blocks in the end: have %d, want %d", n, 2+3+5)
-			}
-			indextest.AssertClean(t, v.Dir)
-		})
+				if index == "missing" {
+					if err := m.Remove(v.IndexPath); err != nil {
+						t.Fatal(err)
+					}
+				}
+				m.Inject(disktest.Fault{Call: disktest.Call{Kind: disktest.Read, Site: "recipe.(*File).readAt"}, N: after, Repeat: true, Err: unix.EIO})
+				res := v.Repair(fsck.RepairOptions{})
+				m.Heal()
+				if m.Fired() == 0 || !res.Incomplete || len(res.Reports) != 1 || res.Reports[0].String() != " C L unseen" || res.Quarantined != 0 {
+					t.Errorf("repair: have %+v after %d faults", res, m.Fired())
+				}
+				used.AndNot(usedBlocks(v))
+				if used.Count() != 0 {
+					t.Errorf("%d blocks were freed although a file could not be read", used.Count())
+				}
+				if res := v.Repair(fsck.RepairOptions{}); res.Incomplete || res.Status() != fsck.OK {
+					t.Errorf("repair once the file can be read: have %+v", res)
+				}
+				assertFile(t, v, "unseen", unseen)
+				if n := usedBlocks(v).Count(); n != 2+5 {
+					t.Errorf("used blocks in the end: have %d, want %d", n, 2+5)
+				}
+				indextest.AssertStatus(t, m, "/v", fsck.OK)
+			})
+		}
 	}
 }
 

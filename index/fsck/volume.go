@@ -29,6 +29,8 @@ type Volume struct {
 
 	// Unclean tells that the volume was not closed cleanly, or that the index is not known to be the last one.
 	Unclean bool
+	// Stale tells that the volume was closed cleanly, but with another index than the one that is there now. It is Unclean, too.
+	Stale bool
 	// Snapshot is the used-block bitmap of the last snapshot, nil where there is none. It matters after an unclean stop.
 	Snapshot *bitmap.Bitmap
 	// Trusted tells that every block in Snapshot was on disk when it was taken and has not been given other content since.
@@ -41,6 +43,8 @@ type Volume struct {
 
 	// logging keeps the calls of Log apart. Nothing is taken under it.
 	logging sync.Mutex
+
+	maxReports int // instead of MaxReports, for tests; 0: MaxReports
 }
 
 // LoadState fills Unclean, Snapshot and Trusted from the files in the parent directory. Unclean is only ever set: an index from
@@ -62,11 +66,18 @@ func (v *Volume) LoadState() error {
 	}
 	// A repair that was interrupted on a clean volume leaves it as clean as it was: nothing was allocated.
 	v.Unclean = v.Unclean || dirty && !quiet && mark != indexfile.MarkRepair
+	if !v.Unclean {
+		if v.Stale, err = indexfile.Stale(v.FS, v.Dir, v.IndexPath, v.Config); err != nil {
+			return err
+		}
+		v.Unclean = v.Stale
+	}
 	if v.Snapshot, err = indexfile.LoadSnapshot(v.FS, v.path(format.SnapshotName), v.Geometry.BlockCount); err != nil {
 		return err
 	}
 	proven, err := indexfile.Proven(v.FS, v.Dir)
-	v.Trusted = proven && v.Snapshot != nil && (!dirty || mark == indexfile.MarkSession)
+	// The snapshot of a volume that was closed cleanly is as good after a repair was interrupted as it was before.
+	v.Trusted = proven && v.Snapshot != nil && (!dirty || mark == indexfile.MarkSession || v.Stale)
 	return err
 }
 
