@@ -6,10 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"tresor/index/disk"
 	"tresor/index/format"
+	"tresor/index/indexfile"
+	"tresor/index/progress"
 )
 
 // clear takes the old volume away. The configuration goes first and its removal
@@ -23,16 +27,10 @@ func (m *maker) clear() error {
 	if err := m.fs.SyncDir(m.r.Dir); err != nil {
 		return err
 	}
-	for _, name := range []string{
-		format.CleanName, format.SnapshotName, format.SnapshotRotation0, format.SnapshotRotation1,
-		format.RebuildName, format.DirtyName, format.SocketName,
-		format.ConfigName + disk.TempSuffix, format.SnapshotName + disk.TempSuffix,
-	} {
-		if err := m.remove(name); err != nil {
-			return err
-		}
+	if err := m.clearState(); err != nil {
+		return err
 	}
-	if err := m.clearRoot(); err != nil {
+	if err := m.clearTrees(); err != nil {
 		return err
 	}
 	for _, name := range []string{m.r.IndexPath, m.r.BlocksPath} {
@@ -41,6 +39,39 @@ func (m *maker) clear() error {
 		}
 	}
 	return nil // createRoot syncs the parent directory before there is a volume again
+}
+
+// clearState removes the files of the old volume's life. A file of a reinit that is under way stays: it says how to go on.
+func (m *maker) clearState() error {
+	list, err := m.fs.ReadDir(m.r.Dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		if d.IsDir() || !stateName(d.Name()) || d.Name() == format.ReinitName && m.re != nil {
+			continue
+		}
+		if err := m.remove(d.Name()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stateName tells a file of a volume's life in its parent directory, which is neither configuration nor index nor blocks. What begins with
+// the name of one of our state files and a point belongs to it: temporary files, journals.
+func stateName(name string) bool {
+	if slices.Contains([]string{format.CleanName, format.DirtyName, format.DirtyName + disk.TempSuffix, format.RebuildName,
+		format.RebuildName + disk.TempSuffix, format.SnapshotName, format.SnapshotName + disk.TempSuffix, format.SnapshotRotation0,
+		format.SnapshotRotation1, format.SocketName, format.ConfigName + disk.TempSuffix, roomName}, name) {
+		return true
+	}
+	for _, state := range []string{format.PackName, format.ResizeName, format.ReinitName, format.MigrateName, format.ScrubName, indexfile.ProofName} {
+		if rest, ok := strings.CutPrefix(name, state); ok && (rest == "" || rest[0] == '.') {
+			return true
+		}
+	}
+	return false
 }
 
 // remove unlinks a name in the parent directory, if it is there.
@@ -66,22 +97,43 @@ func (m *maker) removeRegular(name string) error {
 	return m.fs.SyncDir(filepath.Dir(name))
 }
 
-// clearRoot removes the user tree.
-func (m *maker) clearRoot() error { return m.eachBelowRoot(m.fs.Remove) }
+// clearTrees removes the user tree, and the files that repairs have set aside.
+func (m *maker) clearTrees() error {
+	meter := progress.New(m.o.Progress, "remove files", progress.Files, 0)
+	for _, name := range []string{format.RootName, format.QuarantineName} {
+		err := m.eachOf(name, func(name string) error {
+			if m.stopped != nil && m.stopped() != nil {
+				return m.stopped()
+			}
+			meter.Add(1)
+			return m.fs.Remove(name)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-// checkRoot refuses a user tree with another file system mounted inside, which
-// is not ours to empty.
-func (m *maker) checkRoot() error { return m.eachBelowRoot(func(string) error { return nil }) }
+// checkTrees refuses a tree with another file system mounted inside, which is not ours to empty.
+func (m *maker) checkTrees() error {
+	return errors.Join(m.eachOf(format.RootName, nothing), m.eachOf(format.QuarantineName, nothing))
+}
 
-// eachBelowRoot calls fn for everything in the user tree, what is in a directory
-// before the directory, the root last. It does not leave the root's file system.
-func (m *maker) eachBelowRoot(fn func(name string) error) error {
-	root := m.path(format.RootName)
-	info, err := m.exists(root)
+func nothing(string) error { return nil }
+
+// eachOf calls fn for everything in a tree of the parent directory, what is in a directory
+// before the directory, the top last. It does not leave the file system of the top, and follows no symlink.
+func (m *maker) eachOf(tree string, fn func(name string) error) error {
+	top := m.path(tree)
+	info, err := m.exists(top)
 	if info == nil || err != nil {
 		return err
 	}
-	return m.eachBelow(root, device(info), fn)
+	if !info.IsDir() {
+		return fn(top)
+	}
+	return m.eachBelow(top, device(info), fn)
 }
 
 func (m *maker) eachBelow(dir string, dev uint64, fn func(name string) error) error {

@@ -50,7 +50,7 @@ func (m *maker) setNames() {
 // that nobody uses it and (without Force) that it is blank.
 func (m *maker) checkFile(name, magic string) error {
 	// An absolute name may lead into the parent too, past the check of relative ones.
-	if rel, err := filepath.Rel(m.r.Dir, name); err != nil || filepath.IsLocal(rel) && !format.ValidFilename(rel) {
+	if rel, err := filepath.Rel(m.r.Dir, name); err != nil || filepath.IsLocal(rel) && (!format.ValidFilename(rel) || reserved(rel)) {
 		return fmt.Errorf("%s: this name has another use in a volume", name)
 	}
 	f, err := m.fs.OpenFile(name, os.O_RDWR, 0)
@@ -62,9 +62,15 @@ func (m *maker) checkFile(name, magic string) error {
 	}
 	defer f.Close()
 	if f.IsDevice() {
-		return m.checkDevice(f)
+		return m.checkDevice(f, magic)
 	}
 	return m.checkRegular(f, magic)
+}
+
+// reserved tells names in the parent directory that have a use of ours. The original knows nothing of it, so that its volumes may have them.
+func reserved(rel string) bool {
+	head, _, _ := strings.Cut(rel, "/")
+	return head == format.QuarantineName || stateName(head)
 }
 
 // checkPlace makes sure that a file can be made at name, where there is none:
@@ -96,6 +102,9 @@ func (m *maker) checkRegular(f disk.File, magic string) error {
 	if err != nil {
 		return err
 	}
+	if m.re != nil {
+		return m.re.admit(f, head, magic)
+	}
 	// Zeros in the parent directory are a file whose mkfs or repair was
 	// interrupted. Elsewhere they may be the start of anything.
 	blank := m.below(f.Name()) && len(bytes.Trim(head, "\x00")) == 0
@@ -110,7 +119,7 @@ func (m *maker) checkRegular(f disk.File, magic string) error {
 
 // checkDevice opens the device once more, exclusively: the kernel refuses that
 // while the device is mounted or part of another one.
-func (m *maker) checkDevice(f disk.File) error {
+func (m *maker) checkDevice(f disk.File, magic string) error {
 	only, err := m.fs.OpenFile(f.Name(), os.O_RDWR|unix.O_EXCL, 0)
 	if errors.Is(err, unix.EBUSY) {
 		return format.Mark(format.ErrBusy, fmt.Errorf("device is in use: %w", err))
@@ -123,7 +132,11 @@ func (m *maker) checkDevice(f disk.File) error {
 	if err != nil {
 		return err
 	}
-	if !m.o.Force && len(bytes.Trim(head, "\x00")) > 0 {
+	switch {
+	case len(bytes.Trim(head, "\x00")) == 0:
+	case m.re != nil:
+		return m.re.admit(f, head[:min(len(head), format.IndexPage)], magic)
+	case !m.o.Force:
 		return fmt.Errorf("device %s is not blank: %w", f.Name(), ErrNotEmpty)
 	}
 	return nil

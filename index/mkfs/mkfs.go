@@ -10,6 +10,9 @@
 //     interruption leaves a directory that no tool takes for a volume, never
 //     one with an index or files of another; making it again with Force goes on.
 //   - When Make returns, the volume is on the disk.
+//   - Reinit makes a new volume in place of an old one and may be killed at any
+//     point: what it makes is written down before anything goes, every tool
+//     refuses the volume meanwhile, and running it again comes to the same end.
 package mkfs
 
 import (
@@ -23,6 +26,7 @@ import (
 	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/indexfile"
+	"tresor/index/progress"
 )
 
 // Options are the choices that mkddumbfs offers.
@@ -35,6 +39,8 @@ type Options struct {
 	// files in the parent directory, which stay, and over a device that is not
 	// blank.
 	Force bool
+	// Progress takes how many names of an old volume are gone; may be nil.
+	Progress progress.Func
 	// CreateOptions are hash, block size, overflow, order of reuse, and the
 	// names of index and block file: absolute, or below Parent. Size 0 is the
 	// size of the device that is the block file, or else the free room of the
@@ -83,6 +89,9 @@ type maker struct {
 	o  Options
 	fs disk.FS
 	r  Result
+	re *renewal // nil but for Reinit
+	// stopped tells, in the middle of a long removal, whether to stop; nil: never.
+	stopped func() error
 }
 
 func (m *maker) run() (r *Result, err error) {
@@ -100,6 +109,9 @@ func (m *maker) run() (r *Result, err error) {
 	if err := m.create(); err != nil {
 		return nil, err
 	}
+	if err := m.writeConfig(); err != nil {
+		return nil, err
+	}
 	return &m.r, nil
 }
 
@@ -108,7 +120,7 @@ func (m *maker) plan() error {
 	if err := m.checkParent(); err != nil {
 		return err
 	}
-	if err := m.checkRoot(); err != nil {
+	if err := m.checkTrees(); err != nil {
 		return err
 	}
 	if err := m.resolveFiles(); err != nil {
@@ -117,8 +129,7 @@ func (m *maker) plan() error {
 	return m.configure()
 }
 
-// create makes everything anew; the configuration, which turns the directory
-// into a volume, comes last.
+// create makes everything anew but the configuration.
 func (m *maker) create() error {
 	g, err := m.r.Config.Geometry()
 	if err != nil {
@@ -132,9 +143,11 @@ func (m *maker) create() error {
 	if err := closed(b, err); err != nil {
 		return err
 	}
-	if err := m.createRoot(); err != nil {
-		return err
-	}
+	return m.createRoot()
+}
+
+// writeConfig turns the directory into a volume: it comes last.
+func (m *maker) writeConfig() error {
 	return disk.WriteFileAtomic(m.fs, m.path(format.ConfigName), m.r.Config.Marshal(), 0o644)
 }
 

@@ -112,10 +112,13 @@ func (m *maker) room(name string) (int64, error) {
 	return int64(min(free, math.MaxInt64)), nil
 }
 
+// roomName is the file that free makes for a moment.
+const roomName = format.ConfigName + ".room" + disk.TempSuffix
+
 // free asks the file system that holds dir. It takes a file to ask, so a
 // temporary one is made and removed.
 func (m *maker) free(dir string) (free uint64, err error) {
-	name := filepath.Join(dir, format.ConfigName+".room"+disk.TempSuffix)
+	name := filepath.Join(dir, roomName)
 	f, err := m.fs.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return 0, err
