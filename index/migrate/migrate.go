@@ -1,0 +1,287 @@
+// Package migrate carries index and files of a volume over into a new, empty one of the same hash and block size, whose number of blocks,
+// overflow and width of addresses may differ (format page, section 10). Blocks keep their addresses, so the block file can be moved as
+// it is: by hand, or by Run as the last step.
+//
+// Promises:
+//
+//   - The source is never changed but for its block file, and that only with Options.Move, when everything else is on the disk.
+//   - The destination refuses every other tool until it is complete: .ddfsmigrate says what was begun, .rebuildfsck keeps the original off.
+//     Run again starts over, or, once the block file is being moved, goes on with that.
+//   - Where the block file is moved by hand, the empty one of the destination is removed: without the right one nobody can mount it.
+//   - The new index is the table that the entries give with the new geometry, as resize makes it.
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"tresor/index"
+	"tresor/index/bitmap"
+	"tresor/index/disk"
+	"tresor/index/format"
+	"tresor/index/indexfile"
+	"tresor/index/progress"
+	"tresor/index/resize"
+)
+
+// Options of Run. The zero value carries everything over and leaves the block file to the user.
+type Options struct {
+	// Move moves the block file: renamed where both lie on one file system, else copied, proved equal, and left at its old place.
+	Move bool
+	// Force goes on over files of the source that cannot be read; they are in Result.Unreadable.
+	Force bool
+	// DryRun looks whether everything fits, and changes nothing.
+	DryRun bool
+	// Log takes the path of every file that was carried over; may be nil. Progress takes the state of a stage; may be nil.
+	Log      func(line string)
+	Progress progress.Func
+}
+
+// Unreadable is an object of the source that was left out.
+type Unreadable struct {
+	Path string // relative to the parent directory
+	Err  error
+}
+
+// How says what became of the block file.
+type How string
+
+// The ways of a block file.
+const (
+	ByHand  How = "by hand"   // the user moves it
+	Renamed How = "renamed"   // it was moved
+	Copied  How = "copied"    // there are two now, of which the old one is of no more use
+	Shared  How = "the same"  // both configurations name one file or device
+	Moved   How = "moved yet" // an earlier run had moved it
+)
+
+// Result says what was carried over.
+type Result struct {
+	Files, Links, Dirs, Others uint64
+	Entries                    uint64
+	Blocks                     uint64 // in use, the two reserved ones included
+	From, To                   string // block files
+	Way                        How
+	Unreadable                 []Unreadable
+
+	device bool // the new block file is a device, or the old one
+}
+
+// Next is the command that moves the block file, "" where nothing is left to do. Into a device the blocks are copied.
+func (r *Result) Next() string {
+	switch {
+	case r.Way != ByHand:
+		return ""
+	case r.device:
+		return "dd if=" + quote(r.From) + " of=" + quote(r.To) + " bs=4M conv=fsync"
+	}
+	return "mv " + quote(r.From) + " " + quote(r.To)
+}
+
+// quote writes a path as a shell takes it.
+func quote(path string) string {
+	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,:@") == "" {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
+// job is one call of Run.
+type job struct {
+	src, dst *index.Parent
+	o        Options
+	objects  disk.Objects // of the destination; nil where it has none
+	source   disk.Objects
+	used     *bitmap.Bitmap
+	last     uint64 // highest block in use
+	st       state
+	links    map[uint64]string // first path of files with several names, by inode
+	meter    *progress.Meter
+	res      Result
+}
+
+// Run migrates from src to dst; both were acquired for index.Write and are not closed. Errors are of class format.ErrUnsupported where
+// hash or block size differ, format.ErrNoSpace where dst has too few blocks or its disk no room.
+func Run(ctx context.Context, src, dst *index.Parent, o Options) (*Result, error) {
+	j := &job{src: src, dst: dst, o: o, links: map[uint64]string{}}
+	j.objects, _ = dst.FS.(disk.Objects)
+	j.source, _ = src.FS.(disk.Objects)
+	err := j.run(ctx)
+	if errors.Is(err, syscall.ENOSPC) {
+		err = format.Mark(format.ErrNoSpace, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("migrate volume %s to %s: %w", src.Dir, dst.Dir, err)
+	}
+	return &j.res, nil
+}
+
+func (j *job) run(ctx context.Context) error {
+	if err := j.loadState(); err != nil {
+		return err
+	}
+	if err := j.checkSource(); err != nil {
+		return err
+	}
+	if err := j.checkDestination(); err != nil {
+		return err
+	}
+	j.res.From, j.res.To, j.res.Blocks = j.src.BlocksPath, j.dst.BlocksPath, j.used.Count()
+	if j.o.DryRun {
+		return nil
+	}
+	if !j.carried() {
+		if err := j.carry(ctx); err != nil {
+			return err
+		}
+	}
+	if err := j.blocks(ctx); err != nil {
+		return err
+	}
+	return j.unmark()
+}
+
+// checkSource makes sure that the source can be relied on.
+func (j *job) checkSource() error {
+	p := j.src
+	if err := index.CheckUnfinished(p.FS, p.Dir); err != nil {
+		return err
+	}
+	if err := p.RootMissing(); err != nil {
+		return err
+	}
+	dirty, err := p.Dirty()
+	if err == nil && dirty {
+		err = fmt.Errorf("%s: %w: ddumbfs fsck -n %s", p.Dir, index.ErrUnclean, p.Dir)
+	}
+	if err == nil {
+		err = p.IndexMissing()
+	}
+	if err != nil {
+		return err
+	}
+	x, err := resize.OpenIndex(p)
+	if err != nil {
+		return err
+	}
+	j.used = x.Bitmap().Clone()
+	j.last = resize.LastUsed(j.used)
+	return x.Close()
+}
+
+// checkDestination makes sure that everything fits, and that nothing is lost.
+func (j *job) checkDestination() error {
+	if err := Compatible(j.src, j.dst); err != nil {
+		return err
+	}
+	d := j.dst.Geometry
+	if j.last >= d.BlockCount {
+		return format.Mark(format.ErrNoSpace, fmt.Errorf("block %d is in use, and %s has %d blocks: make it of %s at least "+
+			"(or have the blocks in use, %d, moved to the front first: ddumbfs fsck -n -k %s)",
+			j.last, j.dst.Dir, d.BlockCount, format.FormatSize(int64(j.last+1)<<d.BlockShift), j.used.Count(), j.src.Dir))
+	}
+	if j.st.phase != "" {
+		if err := index.CheckUnfinished(j.dst.FS, j.dst.Dir, format.MigrateName, format.RebuildName); err != nil {
+			return err
+		}
+		return j.checkBlocks()
+	}
+	if err := index.CheckUnfinished(j.dst.FS, j.dst.Dir); err != nil {
+		return err
+	}
+	if err := j.checkEmpty(); err != nil {
+		return err
+	}
+	return j.checkBlocks()
+}
+
+// Compatible tells whether blocks and their names are the same in both volumes; the error is of class format.ErrUnsupported if not.
+func Compatible(src, dst *index.Parent) error {
+	s, d := src.Geometry, dst.Geometry
+	if s.Kind.Name() == d.Kind.Name() && s.BlockSize == d.BlockSize {
+		return nil
+	}
+	return format.Mark(format.ErrUnsupported, fmt.Errorf("hash and block size differ: %s and %d in %s, %s and %d in %s",
+		s.Kind.Name(), s.BlockSize, src.Dir, d.Kind.Name(), d.BlockSize, dst.Dir))
+}
+
+// checkEmpty refuses a destination that somebody uses.
+func (j *job) checkEmpty() error {
+	p := j.dst
+	if err := p.RootMissing(); err != nil {
+		return err
+	}
+	full := func(what string) error {
+		return fmt.Errorf("%s is not a new, empty volume: %s", p.Dir, what)
+	}
+	for _, dir := range []string{format.RootName, format.QuarantineName} {
+		if there, err := p.Has(dir); err != nil || !there {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		list, err := p.FS.ReadDir(p.Path(dir))
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			if dir != format.RootName || e.Name() != format.SpecialName {
+				return full("there is " + dir + "/" + e.Name())
+			}
+		}
+	}
+	x, err := indexfile.Open(p.FS, p.IndexPath, p.Config, indexfile.Options{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	if n := x.Bitmap().Count(); n > uint64(format.FirstDataAddress) {
+		return full(fmt.Sprintf("%d blocks are in use", n-uint64(format.FirstDataAddress)))
+	}
+	return nil
+}
+
+// carry fills the destination but for the blocks.
+func (j *job) carry(ctx context.Context) error {
+	if err := j.mark(); err != nil {
+		return err
+	}
+	if err := j.clear(); err != nil {
+		return err
+	}
+	if err := j.tree(ctx); err != nil {
+		return err
+	}
+	if err := j.index(ctx); err != nil {
+		return err
+	}
+	if err := j.dst.FS.SyncFS(j.dst.Root); err != nil {
+		return err
+	}
+	if !j.o.Move {
+		return nil
+	}
+	return j.setPhase(moving)
+}
+
+// index makes the index of the destination.
+func (j *job) index(ctx context.Context) (err error) {
+	src, err := resize.OpenIndex(j.src)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := indexfile.Begin(j.dst.FS, j.dst.IndexPath, j.dst.Config, indexfile.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dst.Close()) }()
+	if err := resize.Carry(ctx, src, dst, j.o.Progress); err != nil {
+		return err
+	}
+	return dst.Seal()
+}
