@@ -17,6 +17,7 @@ import (
 	"tresor/fs/control"
 	"tresor/fs/node"
 	"tresor/fs/openfile"
+	"tresor/fs/socket"
 	"tresor/index"
 	"tresor/index/format"
 	"tresor/index/fsck"
@@ -33,6 +34,7 @@ type Mounted struct {
 	nodes  *node.FS
 	server *fusefs.Server
 	stats  *statSource
+	ctl    *socket.Server // nil: it could not be opened
 
 	// stop ends the background work, which background counts.
 	stop       context.CancelFunc
@@ -140,7 +142,7 @@ func (m *Mounted) acquire(mode index.Mode) (*index.Parent, error) {
 // openClean opens the volume, after a repair where one is needed or asked for. It takes the parent over.
 func (m *Mounted) openClean(ctx context.Context, p *index.Parent) (err error) {
 	opts := index.Options{ReadOnly: m.o.ReadOnly, LockIndex: m.o.LockIndex, Verify: m.o.verify(), Checkpoint: m.o.Checkpoint,
-		LostZeros: m.o.Lost == "zeros", Discard: m.o.Discard, Warn: func(msg string) { m.log.Warn(msg) }}
+		LostZeros: m.o.Lost == "zeros", Discard: m.o.Discard, VerifyLinks: m.o.VerifyLinks, Warn: func(msg string) { m.log.Warn(msg) }}
 	if !m.o.Check || m.o.ReadOnly {
 		m.vol, err = index.Open(p, opts)
 		if err == nil || !errors.Is(err, index.ErrUnclean) {
@@ -189,7 +191,7 @@ func (m *Mounted) start() error {
 		Root: m.vol.Parent().Root, Files: node.Files(m.files), BlockSize: geo.BlockSize, EntrySize: geo.EntrySize,
 		ReadOnly: m.o.ReadOnly, Direct: directMode(m.o.Handles), Special: control.New(ctx, m.stats), Mover: m.stats,
 		Timeouts: &node.Timeouts{Entry: m.o.EntryTimeout, Attr: m.o.AttrTimeout, Negative: m.o.NegativeTimeout},
-		StatFS:   m.stats.statFS, Log: m.log.Warnf,
+		StatFS:   m.stats.statFS, Log: m.log.Warnf, SyncFailed: m.vol.SyncFailed,
 	})
 	if err != nil {
 		return err
@@ -204,6 +206,7 @@ func (m *Mounted) start() error {
 		return err
 	}
 	m.background.Go(func() { m.work(ctx) })
+	m.listen(ctx)
 	return nil
 }
 
@@ -230,6 +233,7 @@ func (m *Mounted) closeAll() error {
 	if m.stop != nil {
 		m.stop()
 	}
+	errs = append(errs, m.closeControl())
 	m.background.Wait()
 	if m.nodes != nil {
 		errs = append(errs, m.nodes.Close())

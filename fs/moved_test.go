@@ -1,10 +1,12 @@
 package fs
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -46,7 +48,7 @@ func TestMovedOnce(t *testing.T) {
 		t.Fatal("want exactly one reclaim to collect")
 	}
 	for i := range 3 {
-		move(t, &s, filepath.Join(dir, strconv.Itoa(i)), 3*maxMoved)
+		move(t, &s, filepath.Join(dir, strconv.Itoa(i)), 3*leastMoved)
 	}
 	if have := openDescriptors(t) - before; have != 3 {
 		t.Errorf("have %d descriptors for 3 files", have)
@@ -67,8 +69,9 @@ func TestMovedTooMuch(t *testing.T) {
 		name, want string
 		do         func(t *testing.T, s *statSource, dir string)
 	}{
-		{"more files than are kept", "more than " + strconv.Itoa(maxMoved), func(t *testing.T, s *statSource, dir string) {
-			for i := range maxMoved + 2 {
+		{"more files than are kept", "more than 100", func(t *testing.T, s *statSource, dir string) {
+			s.moved.limit = 100
+			for i := range 100 + 2 {
 				move(t, s, filepath.Join(dir, strconv.Itoa(i)), 1)
 			}
 		}},
@@ -116,5 +119,57 @@ func TestMovedTooMuch(t *testing.T) {
 			}
 			s.moved.stop()
 		})
+	}
+}
+
+// TestMovedBesideTheWalk moves many more files than are kept at once, and the same ones again and again: they are shown while the walk is on its
+// way, each once, and the reclaim does not give up.
+func TestMovedBesideTheWalk(t *testing.T) {
+	const files, limit = 500, 20
+	dir := t.TempDir()
+	before := openDescriptors(t)
+	var s statSource
+	s.moved.start()
+	s.moved.limit = limit
+	var seen atomic.Int64
+	room := make(chan struct{}, limit-2) // as many as may wait
+	see := func(string, disk.File) error {
+		seen.Add(1)
+		<-room
+		return nil
+	}
+	ctx, end := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.moved.beside(ctx, see) }()
+	for i := range files {
+		room <- struct{}{}
+		move(t, &s, filepath.Join(dir, strconv.Itoa(i)), 1)
+	}
+	for len(room) > 0 {
+		select {
+		case err := <-done:
+			t.Fatalf("beside the walk: %v", err)
+		default:
+		}
+	}
+	end()
+	if err := <-done; err != nil {
+		t.Fatalf("beside the walk: %v", err)
+	}
+	if n := seen.Load(); n != files {
+		t.Errorf("have %d files shown, want %d", n, files)
+	}
+	for i := range files {
+		move(t, &s, filepath.Join(dir, strconv.Itoa(i)), 1)
+	}
+	if err := s.moved.drain(func(string, disk.File) error { seen.Add(1); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if n := seen.Load(); n > files+1 { // the last one may have been noted as shown after it was moved again
+		t.Errorf("have %d files shown, want each of %d once", n, files)
+	}
+	s.moved.stop()
+	if have := openDescriptors(t) - before; have != 0 {
+		t.Errorf("%d descriptors are left", have)
 	}
 }

@@ -40,6 +40,8 @@ type Options struct {
 	EntryTimeout, AttrTimeout, NegativeTimeout time.Duration
 	// Handles is "auto", "always" or "never": which file handles go past the page cache of the mount.
 	Handles string
+	// VerifyLinks reads a block before new data is linked to it for the first time since the mount.
+	VerifyLinks bool
 	// Discard tells a block device below which blocks a reclaim has freed.
 	Discard bool
 	// FuseOptions go to mount(2) or the kernel as they are.
@@ -69,6 +71,8 @@ func table() []option {
 		{"pool", nil, func(o *Options, v string) error { return number(v, -10000, 4096, &o.Pool) }},
 		{"reclaim", nil, func(o *Options, v string) error { return number(v, 0, 100, &o.ReclaimAt) }},
 		{"verify", nil, func(o *Options, v string) error { return oneOf(v, &o.Verify, "first", "always", "off") }},
+		{"verify_links", func(o *Options) { o.VerifyLinks = true }, nil},
+		{"noverify_links", func(o *Options) { o.VerifyLinks = false }, nil},
 		{"lost", nil, func(o *Options, v string) error { return oneOf(v, &o.Lost, "eio", "zeros") }},
 		{"direct", nil, func(o *Options, v string) error { return oneOf(v, &o.Handles, "auto", "always", "never") }},
 		{"checkpoint", nil, func(o *Options, v string) (err error) { o.Checkpoint, err = format.ParseSize(v); return err }},

@@ -16,6 +16,8 @@ func TestParseMount(t *testing.T) {
 		want func(o *Options)
 	}{
 		{"", func(*Options) {}},
+		{"verify_links", func(o *Options) { o.VerifyLinks = true }},
+		{"verify_links,noverify_links", func(o *Options) {}},
 		{"pool=4,nolock_index,reclaim=80,check", func(o *Options) { o.Pool, o.LockIndex, o.ReclaimAt, o.Check = 4, false, 80, true }},
 		{"verify=always,lost=zeros,direct=never", func(o *Options) { o.Verify, o.Lost, o.Handles = "always", "zeros", "never" }},
 		{"checkpoint=64M,entry_timeout=0,attr_timeout=1.5", func(o *Options) {

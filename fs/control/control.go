@@ -1,5 +1,6 @@
-// Package control makes what the special directory of a mounted volume shows: statistics, their reset, and a reclaim. It owns the texts
-// and knows the volume only by the calls it needs.
+// Package control makes what the special directory of a mounted volume shows (statistics, their reset, a reclaim) and answers what is asked for
+// on its control socket (Operations). It owns the texts, the arguments and answers of the operations, and which scrub runs; the volume it knows by
+// the calls it needs.
 package control
 
 import (
@@ -26,12 +27,12 @@ type Source interface {
 
 // Settings of the mount that stats shows.
 type Settings struct {
-	Overflow    float64
-	DirectIO    bool
-	LockIndex   bool
-	WriterPool  int
-	ReclaimAt   int // percent
-	NextReclaim int // percent
+	Overflow    float64 `json:"overflow"`
+	DirectIO    bool    `json:"direct_io"`
+	LockIndex   bool    `json:"lock_index"`
+	WriterPool  int     `json:"writer_pool"`
+	ReclaimAt   int     `json:"reclaim"`      // percent
+	NextReclaim int     `json:"next_reclaim"` // percent
 }
 
 // Files serves the special files of one mount.

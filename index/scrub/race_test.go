@@ -1,0 +1,72 @@
+package scrub
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"tresor/index/format"
+	"tresor/index/reclaim"
+)
+
+// TestBesideWriters scrubs while files are written, rewritten and removed and a reclaim frees what they held: nobody is accused, and what really is
+// bad is found.
+func TestBesideWriters(t *testing.T) {
+	r := newRig(t, 1000)
+	e := r.fill(3, 60)
+	r.remount()
+	r.damage(e[100].Addr)
+	n := seed(t)
+	stop := make(chan struct{})
+	var w sync.WaitGroup
+	for k := range uint64(2) {
+		w.Go(func() {
+			rnd := rand.New(rand.NewPCG(n, k))
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				name := fmt.Sprintf("w%d-%d", k, i%4)
+				ns := make([]uint64, 20)
+				for j := range ns {
+					ns[j] = 1000 + rnd.Uint64N(200) // shared between the writers
+				}
+				r.put(format.RootName, name, ns...)
+				if i%5 == 4 {
+					_ = r.m.Remove(filepath.Join(parent, format.RootName, name)) // a write that is in the way makes it anew
+				}
+			}
+		})
+	}
+	w.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = reclaim.Run(t.Context(), r.vol, reclaim.Options{}) // a file removed in the middle of being read ends it: no matter
+			}
+		}
+	})
+	for i := range 6 {
+		rep, err := Run(t.Context(), r.vol, Options{Reset: i%3 == 0})
+		if err != nil {
+			t.Errorf("run %d: %v", i, err)
+			break
+		}
+		if rep.Bad != 1 || rep.Unreadable != 0 || len(rep.Files) != 1 || rep.Files[0].Path != "file1" || rep.Files[0].Offset != 40*bs {
+			t.Errorf("run %d: have %+v, want the one bad block", i, rep)
+			break
+		}
+	}
+	close(stop)
+	w.Wait()
+	r.put(format.RootName, "again", 101)
+	if !r.readable(e) {
+		t.Error("not healed from the same content")
+	}
+}
