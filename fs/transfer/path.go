@@ -1,0 +1,83 @@
+package transfer
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	iofs "io/fs"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"tresor/index/disk"
+	"tresor/index/format"
+)
+
+// TempPrefix begins the name of a file that is not complete yet, beside the file that it will replace. 16 hexadecimal digits follow.
+const TempPrefix = ".ddumbfs-copy."
+
+// tempDigits is the length of what follows TempPrefix.
+const tempDigits = 16
+
+// tempName is the temporary name for a target: always the same for the same one, so that a second try meets the leftover of the first, and
+// short whatever the length of the target's name.
+func tempName(target string) string {
+	h := fnv.New64a()
+	h.Write([]byte(filepath.Base(target)))
+	return filepath.Join(filepath.Dir(target), fmt.Sprintf("%s%0*x", TempPrefix, tempDigits, h.Sum64()))
+}
+
+// isTemp tells whether a name is one that tempName makes.
+func isTemp(name string) bool {
+	digits, ok := strings.CutPrefix(name, TempPrefix)
+	return ok && len(digits) == tempDigits && strings.Trim(digits, "0123456789abcdef") == ""
+}
+
+// within checks a path relative to root and returns the whole one. Everything before the last name must be a directory, not a
+// symlink that might lead out of the volume. The last name need not exist.
+func within(fs disk.FS, root, path string) (string, error) {
+	clean := filepath.Clean(path)
+	if !filepath.IsLocal(path) || clean == "." {
+		return "", fmt.Errorf("%q is no path inside the tree of files: %w", path, syscall.EINVAL)
+	}
+	names := strings.Split(clean, "/")
+	if names[0] == format.SpecialName {
+		return "", fmt.Errorf("%q lies in the special directory, which holds no stored files: %w", path, syscall.EINVAL)
+	}
+	at := root
+	for _, name := range names[:len(names)-1] {
+		at = filepath.Join(at, name)
+		info, err := fs.Lstat(at)
+		if err != nil {
+			return "", err
+		}
+		if !info.IsDir() {
+			return "", fmt.Errorf("%s is not a directory: %w", at, syscall.ENOTDIR)
+		}
+	}
+	return filepath.Join(root, clean), nil
+}
+
+// removeTemp removes a leftover; that there is none is fine.
+func removeTemp(fs disk.FS, name string) error {
+	if err := fs.Remove(name); err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// clean removes what killed copies left in a directory. Nobody else may be copying there.
+func clean(fs disk.FS, dir string) error {
+	list, err := fs.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		if isTemp(d.Name()) && !d.IsDir() {
+			if err := removeTemp(fs, filepath.Join(dir, d.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
