@@ -14,7 +14,7 @@ STAMP := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 export GOFLAGS := $(strip $(GOFLAGS) -buildvcs=$(STAMP))
 export PATH := $(PATH):/usr/local/go/bin:/usr/sbin:/sbin
 
-NAMES   := mkddumbfs fsckddumbfs
+NAMES   := mkddumbfs fsckddumbfs migrateddumbfs cpddumbfs testddumbfs queryddumbfs alterddumbfs
 HELPERS := mount.fuse.ddumbfs mount.ddumbfs umount.fuse.ddumbfs umount.ddumbfs
 
 NEED_DEMO := fusermount3=fuse3 mkfs.ext4=e2fsprogs losetup=mount
@@ -26,7 +26,8 @@ MOUNTING := ./integration/...
 # Everything else: quick, and run with the race detector.
 QUICK     = $$($(GO) list ./... | grep -v /integration/) ./integration/goldenvol
 
-.PHONY: help build unit test race stress fuzz lint integration golden-check bench cover fmt install uninstall demo ci clean
+.PHONY: help build unit test race stress fuzz lint integration golden-check bench cover fmt install uninstall demo ci clean \
+	stress-faults stress-kill powercut
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +49,15 @@ integration: need-test ## what needs mounts, loop devices and the built program
 stress: need-test ## everything in its long form; hours
 	TRESOR_LONG=1 TRESOR_STRESS=1 $(GO) test -race -count=1 -timeout 6h $(QUICK)
 	TRESOR_LONG=1 $(GO) test -count=1 -timeout 6h $(MOUNTING)
+
+stress-faults: ## the fault matrix in its long form: more than 100 000 cases, half an hour
+	TRESOR_LONG=1 GOGC=400 $(GO) test -count=1 -v -timeout 3h -run TestMatrix ./integration/faults
+
+stress-kill: need-test ## kill -9 of the daemon under load 100 times for each hash, and of the tools
+	TRESOR_LONG=1 $(GO) test -count=1 -v -timeout 3h -run 'TestKill' ./integration/crash
+
+powercut: ## power cuts in a guest machine that was built before (VMLAB, see docs/testing.md)
+	$(GO) test -count=1 -v -timeout 3h ./integration/powercut
 
 golden-check: need-test ## the tests over volumes made by the original
 	$(GO) test -count=1 ./integration/golden...

@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,11 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"tresor/fs/control"
+	"tresor/fs/socket"
 	"tresor/index/format"
 	"tresor/integration/mounttest"
 )
 
-// TestKill kills the daemon at random moments under parallel load and mounts the volume again: every file and range that was synced is
+// TestKill kills the daemon at random moments under parallel load, beside reclaims and scrubs, and mounts the volume again: every file and range that was synced is
 // there, no word is one that nobody wrote, the repair hashes no more than what was written since the last checkpoint, and the volume is clean
 // after the next unmount.
 func TestKill(t *testing.T) {
@@ -36,6 +41,10 @@ func TestKill(t *testing.T) {
 				}
 			}
 			k.m.Unmount()
+			t.Logf("%d kills, %d reclaims and %d scrubs beside the writers", rounds, k.reclaims.Load(), k.scrubs.Load())
+			if long() && (k.reclaims.Load() == 0 || k.scrubs.Load() == 0) {
+				t.Error("no reclaim or no scrub ever came to its end")
+			}
 		})
 	}
 }
@@ -51,6 +60,8 @@ type killer struct {
 	files []*history // those that may be there
 	made  int        // files ever
 	total atomic.Int64
+
+	reclaims, scrubs atomic.Int64 // that came to their end
 }
 
 const writers = 4
@@ -80,6 +91,19 @@ func (k *killer) round(rnd *rand.Rand) {
 	}
 	c.run("reclaim", func() error {
 		_, err := os.ReadFile(k.m.Path(format.SpecialName, "reclaim"))
+		if err == nil {
+			k.reclaims.Add(1)
+		}
+		return err
+	})
+	c.run("scrub", func() error {
+		err := socket.Call(context.Background(), socket.Place{}, k.o.Parent, control.OpScrub, control.ScrubArgs{Reset: true}, &control.ScrubResult{}, nil)
+		switch {
+		case err == nil:
+			k.scrubs.Add(1)
+		case killed.Load():
+			return unix.ENOTCONN // by whatever the socket says of it
+		}
 		return err
 	})
 	time.Sleep(time.Duration(50+rnd.IntN(700)) * time.Millisecond) // the moment of death is the random thing here

@@ -92,7 +92,7 @@ mkdir fstab-mount
 echo "` + line + `" >fstab
 mount --fstab fstab --all
 mountpoint fstab-mount
-ls fstab-mount/tuesday >/dev/null
+ls fstab-mount/.ddumbfs/stats >/dev/null
 umount fstab-mount
 `
 }

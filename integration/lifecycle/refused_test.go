@@ -178,5 +178,5 @@ func TestMissingIndexWithoutCopy(t *testing.T) {
 	if err := os.Remove(filepath.Join(parent, "ddfsidx")); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, mounttest.Options{Parent: parent}, exitMissing, "ddfsidx", "fsckddumbfs")
+	refused(t, mounttest.Options{Parent: parent}, exitMissing, "ddfsidx", "ddumbfs fsck -n ")
 }

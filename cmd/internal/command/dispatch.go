@@ -14,7 +14,7 @@ import (
 // Verbs lists every verb in the order of the help text.
 func Verbs() []*Verb {
 	return []*Verb{
-		mkfsVerb(), mountVerb(), umountVerb(), fsckVerb(), reclaimVerb(), statsVerb(), versionVerb(), helpVerb(),
+		mkfsVerb(), mountVerb(), umountVerb(), fsckVerb(), reclaimVerb(), scrubVerb(), verifyVerb(), reinitVerb(), resizeVerb(), migrateVerb(), cpVerb(), testfsVerb(), alterVerb(), queryVerb(), statsVerb(), versionVerb(), helpVerb(),
 	}
 }
 

@@ -10,17 +10,18 @@ import (
 
 	"tresor/cmd/internal/cli"
 	"tresor/index"
+	"tresor/index/format"
 	"tresor/index/fsck"
 )
 
 func fsckVerb() *Verb {
 	return &Verb{
-		Name: "fsck", Calls: []string{"fsckddumbfs"}, Args: "-c|-C|-n [OPTION...] PARENT",
-		Short: "Checks a volume, or repairs it.",
+		Name: "fsck", Calls: []string{"fsckddumbfs"}, Args: "-c|-C|-n|-N|-r|-R [-k] [OPTION...] PARENT",
+		Short: "Checks a volume, repairs it, or rebuilds its index.",
 		Codes: []cli.Meaning{
 			{Code: cli.FsckOK, Text: "no error; of a repair: everything is in order now"},
 			{Code: cli.FsckErrors, Text: "errors were found; or the check or repair could not be done, a wrong command line included"},
-			{Code: cli.FsckDamaged, Text: "the volume is sound, but files are damaged: they have lost blocks or a bad header"},
+			{Code: cli.FsckDamaged, Text: "the volume is sound, but files are damaged: they have lost blocks or a bad header, or were moved to the quarantine just now"},
 			{Code: cli.FsckNoVolume, Text: "there is no volume"},
 		},
 		new:    func() runner { return new(fsckVolume) },
@@ -29,24 +30,32 @@ func fsckVerb() *Verb {
 }
 
 type fsckVolume struct {
-	check, hashes, repair bool
-	verbose, progress     bool
-	index, blocks         string
-	json                  bool
+	check, hashes                      bool
+	repair, trust, rebuild, rebuildAll bool
+	pack, force, dryRun                bool
+	verbose, progress                  bool
+	index, blocks, report              string
+	json                               bool
 }
 
 func (v *fsckVolume) Flags(f *pflag.FlagSet) {
 	f.BoolVarP(&v.check, "check", "c", false, "check index and files; changes nothing")
 	f.BoolVarP(&v.hashes, "check-hashes", "C", false, "as -c, and hash every block")
 	f.BoolVarP(&v.repair, "repair", "n", false, "repair: hash what is in doubt and put index, files and free list right")
+	f.BoolVarP(&v.trust, "repair-trusting", "N", false, "as -n, but take what all files say with one voice for true, without hashing")
+	f.BoolVarP(&v.rebuild, "rebuild", "r", false, "make the index anew: hash every block that files refer to")
+	f.BoolVarP(&v.rebuildAll, "rebuild-all", "R", false, "make the index anew: hash every block of the block file")
+	f.BoolVarP(&v.pack, "pack", "k", false, "pack the block file after the repair; ignored with -c and -C")
+	f.BoolVarP(&v.force, "force", "f", false, "repair where it is refused: a block file without its header, a cut one, an index path with something else")
+	f.BoolVar(&v.dryRun, "dry-run", false, "of a repair: find out and print what it would do, and change nothing")
 	f.BoolVarP(&v.verbose, "verbose", "v", false, "say what is being done on the error stream")
 	f.BoolVarP(&v.progress, "progress", "p", false, "show progress on the error stream")
 	f.BoolP("lock-index", "l", false, "accepted, without effect")
 	f.BoolP("debug", "d", false, "accepted, without effect")
-	f.BoolP("force", "f", false, "accepted, without effect")
 	f.StringVar(&v.index, "index", "", "index `FILE` to use instead of the configured one; it counts as not closed cleanly")
 	f.StringVar(&v.blocks, "blocks", "", "block `FILE` to use instead of the configured one")
 	f.BoolVar(&v.json, "json", false, "print one JSON object instead of text")
+	f.StringVar(&v.report, "report", "", "of a repair: write the JSON object to this `FILE` as well")
 }
 
 func (v *fsckVolume) Run(ctx context.Context, s Streams, args []string) error {
@@ -62,14 +71,14 @@ func (v *fsckVolume) Run(ctx context.Context, s Streams, args []string) error {
 		return err
 	}
 	defer p.Close()
+	if v.changes() {
+		return v.runRepair(ctx, s, p)
+	}
 	volume, done, err := v.volume(p, s)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if v.repair {
-		return v.runRepair(ctx, s, volume)
-	}
 	advice := "ddumbfs fsck -n " + p.Dir + " repairs it"
 	if mnt, ok := index.MountOf(p.Dir); ok {
 		cli.Note(s.Err, "fsck", "warning: the volume is mounted on %s; what is not written yet looks like damage", mnt)
@@ -79,21 +88,42 @@ func (v *fsckVolume) Run(ctx context.Context, s Streams, args []string) error {
 		}
 	}
 	err = v.runCheck(ctx, s, volume)
-	if exit := (*cli.ExitError)(nil); errors.As(err, &exit) && exit.Code == cli.FsckErrors {
+	if exit := (*cli.ExitError)(nil); errors.As(err, &exit) && exit.Code == cli.FsckErrors || errors.Is(err, format.ErrCorrupt) {
 		err = cli.Hint(err, advice)
 	}
 	return err
 }
 
+// changes tells whether a mode is given that changes the volume.
+func (v *fsckVolume) changes() bool { return v.repair || v.trust || v.rebuild || v.rebuildAll }
+
+// mode is what a repair relies on.
+func (v *fsckVolume) mode() fsck.Mode {
+	switch {
+	case v.trust:
+		return fsck.Trusting
+	case v.rebuild:
+		return fsck.Rebuild
+	case v.rebuildAll:
+		return fsck.RebuildAll
+	}
+	return fsck.Normal
+}
+
 func (v *fsckVolume) oneMode() error {
 	modes := 0
-	for _, on := range []bool{v.check, v.hashes, v.repair} {
+	for _, on := range []bool{v.check, v.hashes, v.repair, v.trust, v.rebuild, v.rebuildAll} {
 		if on {
 			modes++
 		}
 	}
-	if modes != 1 {
-		return arguments("want exactly one of -c, -C and -n, have %d", modes)
+	switch {
+	case modes != 1:
+		return arguments("want exactly one of -c, -C, -n, -N, -r and -R, have %d", modes)
+	case !v.changes() && v.dryRun:
+		return arguments("--dry-run goes with -n, -N, -r or -R: a check changes nothing")
+	case !v.changes() && v.report != "":
+		return arguments("--report goes with -n, -N, -r or -R")
 	}
 	return nil
 }
@@ -101,7 +131,7 @@ func (v *fsckVolume) oneMode() error {
 // acquire opens the parent, for a repair as its owner.
 func (v *fsckVolume) acquire(path string) (*index.Parent, error) {
 	mode := index.Read
-	if v.repair {
+	if v.changes() {
 		mode = index.Write
 	}
 	p, err := index.Acquire(index.Location{Parent: path, Index: v.index, Blocks: v.blocks}, mode)
@@ -118,7 +148,7 @@ func (v *fsckVolume) volume(p *index.Parent, s Streams) (*fsck.Volume, func(), e
 		return nil, nil, err
 	}
 	switch {
-	case !v.json && !v.repair:
+	case !v.json && !v.changes():
 		// As the original, whose output scripts keep: everything goes to the output stream.
 		for _, line := range []string{"root directory: " + p.Root, "blockfile: " + p.BlocksPath, "indexfile: " + p.IndexPath} {
 			fmt.Fprintln(s.Out, line)
@@ -133,82 +163,4 @@ func (v *fsckVolume) volume(p *index.Parent, s Streams) (*fsck.Volume, func(), e
 	progress := cli.NewProgress(s.Err, "fsck", cli.Interval)
 	volume.Progress = progress.Stage
 	return volume, progress.Done, nil
-}
-
-// checkResult is the JSON form of a check.
-type checkResult struct {
-	Status   string        `json:"status"`
-	Exit     int           `json:"exit"`
-	Summary  *fsck.Summary `json:"summary"`
-	Findings []string      `json:"findings"`
-}
-
-func (v *fsckVolume) runCheck(ctx context.Context, s Streams, volume *fsck.Volume) error {
-	findings := []string{}
-	found := func(f fsck.Finding) { fmt.Fprintln(s.Out, f) }
-	if v.json {
-		found = func(f fsck.Finding) { findings = append(findings, f.String()) }
-	}
-	sum, err := fsck.Check(ctx, volume, fsck.CheckOptions{Hashes: v.hashes, Found: found})
-	if err != nil {
-		return err
-	}
-	if v.json {
-		err = cli.JSON(s.Out, checkResult{sum.StatusText(), int(sum.Status()), sum, findings})
-	} else {
-		err = sum.Print(s.Out)
-	}
-	if err == nil && sum.Status() != fsck.OK {
-		err = cli.Exit(cli.Code(sum.Status()), nil)
-	}
-	return err
-}
-
-// repairResult is the JSON form of a repair.
-type repairResult struct {
-	Exit   int          `json:"exit"`
-	Result *fsck.Result `json:"result"`
-	Files  []string     `json:"files"` // the lines of corrupted.txt
-}
-
-func (v *fsckVolume) runRepair(ctx context.Context, s Streams, volume *fsck.Volume) error {
-	r, err := fsck.Repair(ctx, volume, fsck.RepairOptions{})
-	if err != nil {
-		return err
-	}
-	if v.json {
-		lines := []string{}
-		for i := range r.Reports {
-			lines = append(lines, r.Reports[i].String())
-		}
-		err = cli.JSON(s.Out, repairResult{int(r.Status()), r, lines})
-	} else {
-		err = printRepair(s, volume, r)
-	}
-	if err == nil && r.Status() != fsck.OK {
-		err = cli.Exit(cli.Code(r.Status()), nil)
-	}
-	return err
-}
-
-func printRepair(s Streams, volume *fsck.Volume, r *fsck.Result) error {
-	for i := range r.Reports {
-		report := &r.Reports[i]
-		fmt.Fprintln(s.Out, report)
-		if report.Err != nil {
-			cli.Note(s.Err, "fsck", "%v", report.Err)
-		}
-	}
-	if r.IndexMade {
-		fmt.Fprintf(s.Out, "the index was missing or unusable and was made anew: %s\n", volume.IndexPath)
-	}
-	if r.Unreadable > 0 {
-		fmt.Fprintf(s.Out, "%d of %d doubtful blocks could not be read\n", r.Unreadable, r.Suspects)
-	}
-	if r.Incomplete {
-		fmt.Fprintln(s.Out, "some files could not be read or written: nothing was freed")
-	}
-	_, err := fmt.Fprintf(s.Out, "repaired %s: %d files, %d blocks in use, %d doubtful blocks hashed, %d files fixed, %d damaged\n",
-		volume.Dir, r.Files, r.Used, r.Suspects, len(r.Reports)-r.Damaged(), r.Damaged())
-	return err
 }

@@ -61,7 +61,7 @@ func TestFsckCommandLine(t *testing.T) {
 		code cli.Code
 		err  string
 	}{
-		{"no mode", []string{dir}, cli.FsckErrors, "exactly one of -c, -C and -n, have 0"},
+		{"no mode", []string{dir}, cli.FsckErrors, "exactly one of -c, -C, -n, -N, -r and -R, have 0"},
 		{"two modes", []string{"-cn", dir}, cli.FsckErrors, "have 2"},
 		{"a mode twice is one", []string{"-cc", dir}, cli.FsckOK, ""},
 		{"no volume named", []string{"-c"}, cli.FsckErrors, "want one parent directory"},

@@ -119,7 +119,7 @@ func serveMount(ctx context.Context, o fs.Options, log *logrus.Logger, d *daemon
 	unix.Umask(0)
 	mounted, err := fs.Mount(ctx, o, log)
 	if err != nil {
-		return explainBusy(err, o.Parent)
+		return damagedHint(explainBusy(err, o.Parent), o.Parent)
 	}
 	if d != nil {
 		err = errors.Join(keepCrash(mounted), d.ready())

@@ -9,6 +9,7 @@ import (
 	"tresor/cmd/internal/cli"
 	"tresor/index"
 	"tresor/index/indexfile"
+	"tresor/index/progress"
 	"tresor/index/reclaim"
 )
 
@@ -57,13 +58,13 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// offlineReclaim frees blocks of a volume that is not mounted, and owns it meanwhile.
-func offlineReclaim(ctx context.Context, path string, progress func(what string)) (text string, err error) {
+// offlineReclaim frees blocks of a volume that is not mounted, and owns it meanwhile. A dry run opens it for reading and changes nothing.
+func offlineReclaim(ctx context.Context, path string, dryRun bool, show progress.Func) (text string, err error) {
 	p, err := index.Acquire(index.Location{Parent: path}, index.Write)
 	if err != nil {
 		return "", err
 	}
-	v, err := index.Open(p, index.Options{}) // takes p over
+	v, err := index.Open(p, index.Options{ReadOnly: dryRun, NeedClean: true}) // takes p over
 	if errors.Is(err, index.ErrUnclean) {
 		return "", cli.Hint(cli.Exit(cli.ExitCorrupt, err), "ddumbfs fsck -n "+p.Dir+" repairs it; so does a mount")
 	}
@@ -71,9 +72,7 @@ func offlineReclaim(ctx context.Context, path string, progress func(what string)
 		return "", err
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()
-	report, err := reclaim.Run(ctx, v, reclaim.Options{Progress: func(files, references uint64) {
-		progress(fmt.Sprintf("%d files with %d blocks seen", files, references))
-	}})
+	report, err := reclaim.Run(ctx, v, reclaim.Options{DryRun: dryRun, Progress: show})
 	if err != nil {
 		return "", err
 	}

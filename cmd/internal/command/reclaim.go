@@ -2,18 +2,22 @@ package command
 
 import (
 	"context"
+	"errors"
 	"io"
 	"path/filepath"
 
 	"github.com/spf13/pflag"
 
 	"tresor/cmd/internal/cli"
+	"tresor/fs/control"
+	"tresor/fs/socket"
+	"tresor/index"
 	"tresor/index/format"
 )
 
 func reclaimVerb() *Verb {
 	return &Verb{
-		Name: "reclaim", Args: "MNT|PARENT [--json]",
+		Name: "reclaim", Args: "MNT|PARENT [--dry-run] [--json]",
 		Short: "Frees the blocks that no file refers to, and prints what it found.",
 		Codes: []cli.Meaning{
 			{Code: cli.ExitOK, Text: "done"},
@@ -30,9 +34,10 @@ func reclaimVerb() *Verb {
 	}
 }
 
-type reclaimBlocks struct{ json bool }
+type reclaimBlocks struct{ json, dryRun bool }
 
 func (v *reclaimBlocks) Flags(f *pflag.FlagSet) {
+	f.BoolVar(&v.dryRun, "dry-run", false, "print the report and free nothing")
 	f.BoolVar(&v.json, "json", false, "print one JSON object")
 }
 
@@ -48,11 +53,12 @@ func (v *reclaimBlocks) Run(ctx context.Context, s Streams, args []string) error
 	progress := cli.NewProgress(s.Err, "reclaim", cli.Interval)
 	defer progress.Done()
 	var text string
-	if t.mount != nil {
-		text, err = readSpecial(ctx, t.mount, "reclaim", func() { progress.Say("reclaim of %s is running", t.mount.Point) })
+	switch {
+	case t.mount != nil:
+		text, err = onlineReclaim(ctx, t.mount, v.dryRun, progress)
 		err = cli.Hint(err, "the volume's log says why: "+filepath.Join(t.mount.Point, format.SpecialName, format.LogName))
-	} else {
-		text, err = offlineReclaim(ctx, t.parent, func(what string) { progress.Say("%s", what) })
+	default:
+		text, err = offlineReclaim(ctx, t.parent, v.dryRun, progress.Stage)
 	}
 	progress.Done()
 	if v.json && err == nil {
@@ -62,4 +68,17 @@ func (v *reclaimBlocks) Run(ctx context.Context, s Streams, args []string) error
 		err = werr
 	}
 	return err
+}
+
+// onlineReclaim has the serving process reclaim. One without a control socket is asked by reading the special file, which knows no dry run.
+func onlineReclaim(ctx context.Context, m *index.Mount, dryRun bool, progress *cli.Progress) (text string, err error) {
+	var res control.ReclaimResult
+	err = askServer(ctx, m, control.OpReclaim, control.ReclaimArgs{DryRun: dryRun}, &res, progress)
+	switch {
+	case !errors.Is(err, socket.ErrNobody):
+		return res.Text, err
+	case dryRun:
+		return "", cli.Exit(cli.ExitUnsupported, err)
+	}
+	return readSpecial(ctx, m, "reclaim", func() { progress.Say("reclaim of %s is running", m.Point) })
 }

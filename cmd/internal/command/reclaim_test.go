@@ -2,6 +2,7 @@ package command
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,4 +37,57 @@ func TestReclaimRefusesUncleanVolume(t *testing.T) {
 	run(t, "ddumbfs", "stats", dir).want(t, cli.ExitOK, "clean                                 no\n", "")
 	run(t, "fsckddumbfs", "-n", dir).want(t, cli.FsckOK, "repaired", "")
 	run(t, "ddumbfs", "reclaim", dir).want(t, cli.ExitOK, "files", "")
+}
+
+// A dry run says what a reclaim would free, and leaves every byte of the volume as it is.
+func TestReclaimDryRun(t *testing.T) {
+	dir := goldenvol.Unpack(t, "sha1-4k-unreclaimed")
+	before := goldenvolFiles(t, dir)
+	plan := run(t, "ddumbfs", "reclaim", "--dry-run", "--json", dir)
+	plan.want(t, cli.ExitOK, `"dry_run": 1`, "")
+	for name, have := range goldenvolFiles(t, dir) {
+		if before[name] != have {
+			t.Errorf("the dry run changed %s", name)
+		}
+		delete(before, name)
+	}
+	for name := range before {
+		t.Errorf("the dry run removed %s", name)
+	}
+	done := run(t, "ddumbfs", "reclaim", "--json", dir)
+	done.want(t, cli.ExitOK, "node_deleted", "")
+	var planned, did map[string]float64
+	if err := errors.Join(json.Unmarshal([]byte(plan.out), &planned), json.Unmarshal([]byte(done.out), &did)); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range planned {
+		if name != "bytes_given_back" && name != "dry_run" && did[name] != want {
+			t.Errorf("%s: planned %v, came to %v", name, want, did[name])
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".autofsck"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, ".autofsck.clean")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	run(t, "ddumbfs", "reclaim", "--dry-run", dir).want(t, cli.ExitCorrupt, "", "hint: ddumbfs fsck -n "+dir)
+}
+
+// goldenvolFiles is the content of the files of a volume, by name.
+func goldenvolFiles(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := make(map[string]string)
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		p, err := os.ReadFile(path)
+		files[path] = string(p)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }
