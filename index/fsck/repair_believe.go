@@ -14,20 +14,27 @@ import (
 // claims is what the files say of the doubtful blocks, in the mode Trusting.
 type claims struct {
 	made    *bitmap.Atomic // addresses that a file gives a hash
-	dispute *bitmap.Atomic // of those, the ones about which files disagree, and all others of the same hashes
+	dispute *bitmap.Atomic // of those, the ones about which files disagree with each other or the index, and all others of the same hashes
 }
 
 // believe enters the doubtful blocks under the hashes that all files give them with one voice, and leaves only the others in doubt.
 //
 // The table serves as the map from hash to address, without doubtful entries to begin with. A first walk enters every claim and notes
 // the disputes that it runs into, a second one carries them on to the addresses that the disputed hashes were entered with: which of two
-// claims came first makes no difference then. An address with two hashes is in dispute, and so is each address of a hash with two.
+// claims came first makes no difference then. An address with two hashes is in dispute, and so is each address of a hash with two, and
+// one that the index has: files are believed where it says nothing.
 func (r *repairer) believe(ctx context.Context) error {
 	if r.o.Mode != Trusting || r.suspect.Count() == 0 {
 		return nil
 	}
-	r.drop(func(a format.Address) bool { return !r.suspect.Get(uint64(a)) })
 	c := claims{made: bitmap.NewAtomic(r.v.Geometry.BlockCount), dispute: bitmap.NewAtomic(r.v.Geometry.BlockCount)}
+	r.drop(func(a format.Address) bool {
+		doubt := r.suspect.Get(uint64(a))
+		if doubt {
+			c.dispute.Set(uint64(a)) // the index has it, and says something else than the files
+		}
+		return !doubt
+	})
 	for _, walk := range []struct {
 		name string
 		fn   func(raw []byte)

@@ -150,9 +150,15 @@ func (f *fileRepair) entry(n uint64, p []byte) (changed bool) {
 		if a == format.AddressZero {
 			return false
 		}
-		// Zeros where the hash of zeros stands. Beside a block and without a hash there is no telling what was meant.
-		f.report.Letters.corrupt(a != format.AddressLost && blockhash.IsZero(hash))
-		return f.set(p, format.AddressZero)
+		if a == format.AddressLost || !blockhash.IsZero(hash) {
+			return f.set(p, format.AddressZero) // zeros where the hash of zeros stands
+		}
+		// Beside a block and without a hash there is no telling what was meant: no zeros, but a block that nobody has.
+		f.report.Letters.corrupt(true)
+		for i := range hash {
+			hash[i] = 0xff
+		}
+		return f.set(p, format.AddressLost)
 	}
 	data := g.InRange(a)
 	if data && !r.suspect.Get(uint64(a)) && !f.restored {

@@ -87,7 +87,7 @@ func (r *repairer) surveyFile(ctx context.Context, e recipe.WalkEntry) error {
 	}
 	defer f.Close()
 	file := recipe.New(f, r.v.Geometry)
-	if _, err := file.ReadHeader(); errors.Is(err, format.ErrCorrupt) {
+	if _, err = file.ReadHeader(); errors.Is(err, format.ErrCorrupt) {
 		if _, err = readHead(f); err == nil {
 			r.badHeaders.Store(true)
 		}

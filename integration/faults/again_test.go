@@ -90,7 +90,7 @@ func (x *matrix) dirty(d *disktest.FS) bool {
 
 // twice is the outcome of an operation that was begun once more after it had been interrupted.
 func (x *matrix) twice(o *outcome) *outcome {
-	both := &outcome{files: map[string]*story{}, k: never, how: o.how}
+	both := &outcome{files: map[string]*story{}, k: never, how: o.how, twice: true}
 	for name := range x.whole.files {
 		s := &story{versions: []version{{durable: -1}}}
 		if old := o.files[name]; old != nil {

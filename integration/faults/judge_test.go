@@ -19,6 +19,7 @@ type outcome struct {
 	files map[string]*story
 	k     int               // changes that were made
 	how   disktest.Unsynced // what became of those that were not synced; Keep where only a call failed
+	twice bool              // a recovery was begun and interrupted
 	lost  int               // blocks that are an error, and may be: something was written to them that no sync covered
 	exact bool              // nothing was reported: every file must be the newest
 }
