@@ -35,6 +35,7 @@ type Mounted struct {
 	server *fusefs.Server
 	stats  *statSource
 	ctl    *socket.Server // nil: it could not be opened
+	unseen error          // why the repair before the mount did not see everything; nil if it did
 
 	// stop ends the background work, which background counts.
 	stop       context.CancelFunc
@@ -156,7 +157,9 @@ func (m *Mounted) openClean(ctx context.Context, p *index.Parent) (err error) {
 	if err := m.repair(ctx, p); err != nil {
 		return errors.Join(err, p.Close())
 	}
-	m.vol, err = index.OpenRepaired(p, opts)
+	if m.vol, err = index.OpenRepaired(p, opts); err == nil {
+		m.vol.Halfway(m.unseen)
+	}
 	return err
 }
 
@@ -171,6 +174,11 @@ func (m *Mounted) repair(ctx context.Context, p *index.Parent) error {
 	res, err := fsck.Repair(ctx, v, fsck.RepairOptions{KeepDirty: true})
 	if err != nil {
 		return err
+	}
+	if res.Incomplete {
+		// What those files refer to is kept, and not known. The next mount looks again.
+		m.unseen = fmt.Errorf("repair volume %s: some files could not be read or written", p.Dir)
+		m.log.Errorf("%v: nothing is freed before they can be", m.unseen)
 	}
 	m.log.Infof("repaired: %d files, %d blocks in use, %d blocks hashed again, %d files fixed or damaged", res.Files, res.Used, res.Suspects, len(res.Reports))
 	for i := range res.Reports {

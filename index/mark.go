@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"tresor/index/bitmap"
-	"tresor/index/blockhash"
 	"tresor/index/format"
 )
 
@@ -75,10 +74,15 @@ func (m *Marks) Add(e *format.Entry) (known bool, err error) {
 	return ok && a == e.Addr, nil
 }
 
-// AddHash marks the block that the index has for a hash, if it has one: what an entry in quarantine holds, whatever its address says.
-func (m *Marks) AddHash(h *blockhash.Hash) (known bool) {
-	_, known = m.v.find(h) // marks it
-	return known
+// AddQuarantined marks what an entry in quarantine holds: the block that the index has for its hash, whatever its address says. If the index
+// does not know the hash, that is the block at its address, if it is allocated: it may be one that the disk did not deliver.
+func (m *Marks) AddQuarantined(e *format.Entry) {
+	if _, known := m.v.find(&e.Hash); known { // marks it
+		return
+	}
+	if m.v.usable(e.Addr) && m.v.alloc.isUsed(e.Addr) {
+		m.set.Set(uint64(e.Addr))
+	}
 }
 
 // Count is the number of marked blocks, the two reserved ones included.

@@ -51,8 +51,9 @@ type Parent struct {
 	// to be treated as unclean.
 	ForeignIndex bool
 
-	mode Mode
-	lock io.Closer
+	mode  Mode
+	lock  io.Closer
+	locks []io.Closer // of block file and index
 }
 
 // Acquire resolves a location, reads its configuration and, for Write, becomes its only owner. A volume that is mounted
@@ -77,21 +78,42 @@ func Acquire(l Location, mode Mode) (*Parent, error) {
 			return nil, format.Mark(format.ErrBusy, fmt.Errorf("open volume %s: another process owns it: %w", dir, err))
 		}
 	}
-	if err := p.readConfig(l); err != nil {
+	if err = p.readConfig(l); err == nil && mode == Write {
+		err = p.lockFiles()
+	}
+	if err != nil {
 		p.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
+// lockFiles takes block file and index for the owner as well: they may lie anywhere, and a copy of the parent directory names the same ones. What
+// does not exist is nobody's; what cannot be locked, on some network file systems, is left to the lock of the directory.
+func (p *Parent) lockFiles() error {
+	for _, name := range []string{p.BlocksPath, p.IndexPath} {
+		l, err := p.FS.Lock(name)
+		switch {
+		case err == nil:
+			p.locks = append(p.locks, l)
+		case errors.Is(err, disk.ErrLocked):
+			return format.Mark(format.ErrBusy, fmt.Errorf("open volume %s: %s is in use, by this volume or by another that names it too: %w", p.Dir, name, err))
+		}
+	}
+	return nil
+}
+
 // Close gives the ownership back.
 func (p *Parent) Close() error {
-	if p.lock == nil {
-		return nil
+	var errs []error
+	if p.lock != nil {
+		p.locks = append(p.locks, p.lock)
 	}
-	err := p.lock.Close()
-	p.lock = nil
-	return err
+	for _, l := range p.locks {
+		errs = append(errs, l.Close())
+	}
+	p.lock, p.locks = nil, nil
+	return errors.Join(errs...)
 }
 
 // Path is the path of one of the volume's own files.

@@ -328,11 +328,9 @@ func (l *lifecycle) settle(p *Parent, seq uint64) (done bool, err error) {
 		l.quiet.Store(false)
 		return false, nil
 	}
-	if err := createFlag(p, format.CleanName); err != nil {
-		l.quiet.Store(false)
-		return false, err
-	}
-	return true, nil
+	// After an error the flag may be there or not. The volume counts as at rest all the same: so the next change removes the flag first.
+	err = createFlag(p, format.CleanName)
+	return err == nil, err
 }
 
 // end marks the volume as cleanly unmounted; everything must be on the disk.

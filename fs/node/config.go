@@ -58,6 +58,7 @@ type Content interface {
 type Handle interface {
 	ReadAt(p []byte, off int64) (int, error) // short only at the end of the file, without error
 	WriteAt(p []byte, off int64) (int, error)
+	WritePages(p []byte, off int64) (int, error) // from a memory mapping: old bytes beside new ones
 	Sync(dataOnly bool) error
 	Flush() error // close(2) of a descriptor
 	Close() error

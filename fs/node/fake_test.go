@@ -245,6 +245,8 @@ func (h *fakeHandle) ReadAt(p []byte, off int64) (int, error) {
 	return copy(p, h.f.data[off:]), nil
 }
 
+func (h *fakeHandle) WritePages(p []byte, off int64) (int, error) { return h.WriteAt(p, off) }
+
 func (h *fakeHandle) WriteAt(p []byte, off int64) (int, error) {
 	if err := h.f.m.failure(); err != nil {
 		return 0, err

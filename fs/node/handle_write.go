@@ -29,7 +29,11 @@ func (fs *FS) Write(_ <-chan struct{}, in *fusefs.WriteIn, data []byte) (uint32,
 		return 0, code
 	}
 	fs.dropPrivs(h.node, in.WriteFlags&fusefs.WRITE_KILL_SUIDGID != 0)
-	n, err := h.data.WriteAt(data, int64(in.Offset))
+	write := h.data.WriteAt
+	if in.WriteFlags&fusefs.WRITE_CACHE != 0 {
+		write = h.data.WritePages
+	}
+	n, err := write(data, int64(in.Offset))
 	if err == nil && in.Flags&unix.O_DSYNC != 0 {
 		// O_SYNC contains O_DSYNC. The kernel asks for no fsync after direct writes.
 		err = fs.syncData(h, in.Flags&unix.O_SYNC != unix.O_SYNC)

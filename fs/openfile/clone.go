@@ -112,7 +112,7 @@ func (f *File) copyEdge(src *File, srcOff, dstOff, n int64) error {
 	if err != nil {
 		return err
 	}
-	if err := f.writeShaped(p, dstOff); err != nil {
+	if err := f.writeShaped(p, dstOff, false); err != nil {
 		return err
 	}
 	return f.flushShaped()

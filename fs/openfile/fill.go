@@ -38,7 +38,7 @@ func (f *File) fill(off int64, read func(p []byte) (int, error)) (int, error) {
 	if tight {
 		p := make([]byte, size)
 		n, rerr := read(p)
-		if err := f.writeShaped(p[:n], off); err != nil {
+		if err := f.writeShaped(p[:n], off, false); err != nil {
 			return 0, err
 		}
 		return n, rerr
@@ -53,7 +53,7 @@ func (f *File) fill(off int64, read func(p []byte) (int, error)) (int, error) {
 		f.submitWhole(c, uint64(off/bs), int(whole/bs))
 	}
 	if len(rest) > 0 {
-		if err := f.writeShaped(rest, off+whole); err != nil {
+		if err := f.writeShaped(rest, off+whole, false); err != nil {
 			return int(whole), err
 		}
 	}

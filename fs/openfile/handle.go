@@ -34,12 +34,18 @@ func (h *Handle) ReadAt(p []byte, off int64) (int, error) { return h.f.readAt(p,
 
 // WriteAt accepts p at off and returns once it is copied. What fails later is reported by the next WriteAt (which then
 // accepts nothing), and by Sync and Flush.
-func (h *Handle) WriteAt(p []byte, off int64) (int, error) {
+func (h *Handle) WriteAt(p []byte, off int64) (int, error) { return h.write(p, off, false) }
+
+// WritePages is WriteAt for whole pages of a memory mapping, of which perhaps a byte was written: the others are what was stored, and
+// must not be lost with what is new.
+func (h *Handle) WritePages(p []byte, off int64) (int, error) { return h.write(p, off, true) }
+
+func (h *Handle) write(p []byte, off int64, pages bool) (int, error) {
 	h.wrote.Store(true)
 	if err := h.pendingError(&h.toldWrite); err != nil {
 		return 0, err
 	}
-	if err := h.f.writeAt(p, off); err != nil {
+	if err := h.f.writeAt(p, off, pages); err != nil {
 		return 0, err
 	}
 	return len(p), nil

@@ -179,6 +179,10 @@ func (f *File) heal(fixes []fix) {
 	f.mu.Unlock()
 	t := f.m.vol.Enter()
 	defer f.m.vol.Leave(t)
+	// The block at the new address may be as young as this session, and that at the old one may be readable another day.
+	if err := f.m.vol.Sync(); err != nil {
+		return
+	}
 	now := make([]format.Entry, 1)
 	for _, x := range fixes {
 		n, err := f.recipe.ReadEntries(x.block, now)

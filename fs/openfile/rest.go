@@ -70,7 +70,7 @@ func (f *File) release(r *rest) {
 
 // writeRest puts p into its block at off (p does not cross a block's end). On error the file is as before, but for other
 // writes that the block buffer had gathered: these are still there.
-func (f *File) writeRest(block uint64, off int, p []byte) error {
+func (f *File) writeRest(block uint64, off int, p []byte, pages bool) error {
 	r := f.getRest(block, int64(block)*int64(f.geo.BlockSize)+int64(off+len(p)))
 	defer r.mu.Unlock()
 	if r.lo < r.hi && (off > r.hi || off+len(p) < r.lo) {
@@ -79,6 +79,7 @@ func (f *File) writeRest(block uint64, off int, p []byte) error {
 		}
 	}
 	copy(r.data[off:], p)
+	r.merged = r.merged || pages && !f.fresh.Load()
 	if r.lo == r.hi {
 		r.lo, r.hi = off, off+len(p)
 	} else {
@@ -116,7 +117,7 @@ func (f *File) complete(r *rest) error {
 	}
 	copy(r.data[:r.lo], old[:r.lo])
 	copy(r.data[r.hi:], old[r.hi:])
-	r.merged = !f.fresh.Load()
+	r.merged = r.merged || !f.fresh.Load()
 	r.lo, r.hi = 0, len(r.data)
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 const MaxSize = math.MaxInt64 - format.MaxBlockSize
 
 // writeAt accepts p at off. See Handle.WriteAt.
-func (f *File) writeAt(p []byte, off int64) error {
+func (f *File) writeAt(p []byte, off int64, pages bool) error {
 	if len(p) == 0 {
 		return nil
 	}
@@ -21,11 +21,11 @@ func (f *File) writeAt(p []byte, off int64) error {
 	f.m.makeRoom(f.m.partial(off, int64(len(p)))) // before any lock of the file is taken
 	f.shape.RLock()
 	defer f.shape.RUnlock()
-	return f.writeShaped(p, off)
+	return f.writeShaped(p, off, pages)
 }
 
-// writeShaped is writeAt for a caller who holds shape.
-func (f *File) writeShaped(p []byte, off int64) error {
+// writeShaped is writeAt for a caller who holds shape. pages: p may hold old bytes beside new ones (see Handle.WritePages).
+func (f *File) writeShaped(p []byte, off int64, pages bool) error {
 	bs := int64(f.geo.BlockSize)
 	if err := f.clearTail(off + int64(len(p))); err != nil {
 		return err
@@ -44,10 +44,10 @@ func (f *File) writeShaped(p []byte, off int64) error {
 		var err error
 		if in != 0 || int64(len(p)) < bs {
 			n = min(len(p), int(bs-in))
-			err = f.writeRest(uint64(off/bs), int(in), p[:n])
+			err = f.writeRest(uint64(off/bs), int(in), p[:n], pages)
 		} else {
 			n = min(len(p), max(chunkBytes, int(bs))) / int(bs) * int(bs)
-			err = f.writeWhole(uint64(off/bs), p[:n], wait)
+			err = f.writeWhole(uint64(off/bs), p[:n], wait, pages)
 		}
 		if err != nil {
 			return err
@@ -64,8 +64,9 @@ func (f *File) writeShaped(p []byte, off int64) error {
 }
 
 // writeWhole submits whole blocks as one chunk and, if wait is set, returns its outcome.
-func (f *File) writeWhole(first uint64, p []byte, wait bool) error {
+func (f *File) writeWhole(first uint64, p []byte, wait, pages bool) error {
 	c := f.m.getChunk(f)
+	c.merged = pages && !f.fresh.Load()
 	copy(c.buf, p)
 	var outcome chan error
 	if wait {

@@ -25,7 +25,7 @@ import (
 	"io/fs"
 )
 
-// ErrLocked is the cause when FS.Lock finds the directory locked by another
+// ErrLocked is the cause when FS.Lock finds the object locked by another
 // holder, in this process or in another one.
 var ErrLocked = errors.New("locked by another process")
 
@@ -107,8 +107,11 @@ type FS interface {
 	SyncDir(name string) error
 	// SyncFS makes everything of the file system that holds name durable.
 	SyncFS(name string) error
-	// Lock takes the exclusive lock of a directory without waiting; ErrLocked
-	// when it is taken. Closing the result, or the death of the process, lets
+	// Lock takes the exclusive lock of a directory, a regular file or a block
+	// device without waiting; ErrLocked when it is taken. Closing the result, or the death of the process, lets
 	// go of it.
-	Lock(dir string) (io.Closer, error)
+	Lock(name string) (io.Closer, error)
+	// Free is the free room of the file system that holds a directory, in bytes,
+	// the part reserved for root included.
+	Free(dir string) (uint64, error)
 }

@@ -155,11 +155,7 @@ func (f *osFile) Free() (uint64, error) {
 	if err := f.do("statfs", -1, func(fd int) error { return unix.Fstatfs(fd, &st) }); err != nil {
 		return 0, err
 	}
-	unit := st.Frsize
-	if unit == 0 { // file systems older than the field
-		unit = st.Bsize
-	}
-	return (st.Bfree - min(st.Bfree, withheld(&st))) * uint64(unit), nil
+	return room(&st), nil
 }
 
 // withheld is how many of the blocks that ext4 reports as free it gives to nobody, not even to root: its reserved_clusters, a fiftieth

@@ -135,22 +135,52 @@ func (osFS) SyncFS(name string) error {
 }
 
 // Lock implements FS with flock(2), which the kernel drops with the process.
-func (osFS) Lock(dir string) (io.Closer, error) {
-	path, release, err := reach(dir)
+func (osFS) Lock(name string) (io.Closer, error) {
+	path, release, err := reach(name)
 	if err != nil {
-		return nil, fail("lock", dir, -1, err)
+		return nil, fail("lock", name, -1, err)
 	}
 	defer release()
-	fd, err := open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Stat(path, &st) }); err != nil {
+		return nil, fail("lock", name, -1, err)
+	}
+	fd, err := lock(path, st.Mode&unix.S_IFMT)
+	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EBUSY) {
+		err = ErrLocked
+	}
 	if err != nil {
-		return nil, fail("lock", dir, -1, err)
+		return nil, fail("lock", name, -1, err)
 	}
-	if err := retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) }); err != nil {
+	return FromFD(fd, name), nil
+}
+
+// lock opens and locks an object of a kind. A block device is claimed as a mount claims it: udev takes a lock on it now and then, which would
+// refuse ours.
+func lock(path string, kind uint32) (fd int, err error) {
+	switch kind {
+	case unix.S_IFBLK:
+		return open(path, unix.O_RDONLY|unix.O_EXCL, 0)
+	case unix.S_IFDIR, unix.S_IFREG:
+	default:
+		return -1, unix.EINVAL
+	}
+	if fd, err = open(path, unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0); err != nil {
+		return -1, err
+	}
+	flock := func() error {
+		return retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
+	}
+	if err = flock(); errors.Is(err, unix.EBADF) && kind == unix.S_IFREG { // NFS locks only what may be written
 		unix.Close(fd)
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = ErrLocked
+		if fd, err = open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0); err != nil {
+			return -1, err
 		}
-		return nil, fail("lock", dir, -1, err)
+		err = flock()
 	}
-	return FromFD(fd, dir), nil
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }

@@ -23,11 +23,27 @@ func (r *repairer) publish(context.Context) error {
 		r.v.logf("some files could not be read: nothing is freed")
 		used.Or(r.allocated)
 		used.Or(r.inFiles.Bitmap())
+		if r.v.Unclean || r.fresh {
+			// Files that were not seen may have blocks that were allocated since: anywhere that there is something.
+			stored, err := r.stored()
+			if err != nil {
+				return err
+			}
+			used.Or(stored.Bitmap())
+		}
 	}
 	r.drop(func(a format.Address) bool {
 		i := uint64(a)
-		// A suspect that is in the table again was hashed.
-		return r.inUse.Get(i) || r.incomplete.Load() && used.Get(i) && (r.suspect.Get(i) || r.trusted(i))
+		switch {
+		case r.inUse.Get(i):
+			return true
+		case !r.incomplete.Load() || !used.Get(i):
+			return false
+		case r.suspect.Get(i):
+			return true // it was hashed, or it would not be in the table again
+		}
+		// The snapshot proves that a block is there, and not that this index, which may be an older one, knows which it is.
+		return r.trusted(i) && (!r.v.Unclean || r.inFiles.Get(i))
 	})
 	b := r.idx.Bitmap()
 	b.And(used)

@@ -42,8 +42,11 @@ func (r *repairer) openIndex(context.Context) error {
 		r.idx = idx
 		r.allocated = idx.Bitmap().Clone()
 		return nil
-	case !errors.Is(err, iofs.ErrNotExist) && !errors.Is(err, format.ErrCorrupt):
-		return err
+	case errors.Is(err, iofs.ErrNotExist) || errors.Is(err, format.ErrCorrupt):
+	case r.o.Mode.Rebuilds():
+		v.logf("the old index cannot be read and gives no hints: %v", err)
+	default:
+		return fmt.Errorf("%w (a rebuild, -r, does without the index)", err)
 	}
 	if err := v.ours(); err != nil && !(r.o.Force && errors.Is(err, ErrForeign)) {
 		return err

@@ -67,9 +67,9 @@ func (v *Volume) LoadState() error {
 	// A repair that was interrupted on a clean volume leaves it as clean as it was: nothing was allocated.
 	v.Unclean = v.Unclean || dirty && !quiet && mark != indexfile.MarkRepair
 	if !v.Unclean {
-		if v.Stale, err = indexfile.Stale(v.FS, v.Dir, v.IndexPath, v.Config); err != nil {
-			return err
-		}
+		// Whoever needs the index finds out that it cannot be read; a rebuild does not.
+		v.Stale, err = indexfile.Stale(v.FS, v.Dir, v.IndexPath, v.Config)
+		v.Stale = v.Stale || err != nil
 		v.Unclean = v.Stale
 	}
 	if v.Snapshot, err = indexfile.LoadSnapshot(v.FS, v.path(format.SnapshotName), v.Geometry.BlockCount); err != nil {

@@ -243,7 +243,7 @@ func (w *walker) quarantine() error {
 			var e format.Entry
 			for off := 0; off < len(raw); off += g.EntrySize {
 				if g.GetEntry(raw[off:], &e); !e.Hash.IsNull() {
-					w.marks.AddHash(&e.Hash)
+					w.marks.AddQuarantined(&e)
 				}
 			}
 			return nil

@@ -272,7 +272,7 @@ func (m *FS) Lock(dir string) (io.Closer, error) {
 	if f := m.faults.next(Lock, site); f != nil {
 		return nil, fail(Lock, dir, -1, f.cause(unix.EIO))
 	}
-	n, err := m.findDir(dir)
+	n, err := m.find(dir)
 	switch {
 	case err != nil:
 		return nil, fail(Lock, dir, -1, err)

@@ -393,8 +393,11 @@ func testLock(s *suite) {
 	_, err = s.fs.Lock(s.path("no"))
 	s.is(err, fs.ErrNotExist)
 	s.create("f", "")
+	lock, err = s.fs.Lock(s.path("f"))
+	s.ok(err)
 	_, err = s.fs.Lock(s.path("f"))
-	s.is(err, unix.ENOTDIR)
+	s.is(err, disk.ErrLocked)
+	s.ok(lock.Close())
 }
 
 func testErrors(s *suite) {
