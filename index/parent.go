@@ -128,8 +128,8 @@ func (p *Parent) Has(name string) (bool, error) {
 	return err == nil, err
 }
 
-// Dirty tells whether the volume was not cleanly closed: it was mounted and not quiescent. An index that is not the
-// configured one always counts as unclean.
+// Dirty tells whether the volume was not cleanly closed: it was mounted and not quiescent. An index that is not the configured one
+// counts as unclean unless the volume has on record which index it was closed with, which Open compares.
 func (p *Parent) Dirty() (bool, error) {
 	mounted, err := p.Has(format.DirtyName)
 	if err != nil {
@@ -139,7 +139,12 @@ func (p *Parent) Dirty() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return p.ForeignIndex || mounted && !quiet, nil
+	if mounted && !quiet || !p.ForeignIndex {
+		return mounted && !quiet, nil
+	}
+	// Where it is on record which index the volume was closed with, opening it tells whether it is this one, wherever it lies.
+	record, err := indexfile.Recorded(p.FS, p.Dir)
+	return record == "", err
 }
 
 // LoadSnapshot reads the used-block snapshot; nil without an error when there is none or it is too short to be one.
@@ -168,7 +173,35 @@ func (p *Parent) readConfig(l Location) error {
 	if l.Blocks != "" {
 		p.BlocksPath = l.Blocks
 	}
-	return nil
+	if realPath(p.IndexPath) == realPath(p.BlocksPath) {
+		return fmt.Errorf("open volume %s: index and block file are both %s: %w", p.Dir, p.IndexPath, syscall.EINVAL)
+	}
+	return errors.Join(p.misplaced("index", p.IndexPath), p.misplaced("block file", p.BlocksPath))
+}
+
+// misplaced refuses a path for index or block file that leads to something else of the volume, above all a user's file: a repair would
+// overwrite it.
+func (p *Parent) misplaced(what, path string) error {
+	rel, err := filepath.Rel(p.Dir, realPath(path))
+	if err != nil || !filepath.IsLocal(rel) || format.ValidFilename(rel) {
+		return nil
+	}
+	return fmt.Errorf("open volume %s: %s cannot be its %s, since it is among the files of the volume itself: %w", p.Dir, path, what, syscall.EINVAL)
+}
+
+// realPath is an absolute path with symbolic links followed, as far as that can be told.
+func realPath(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return filepath.Clean(path)
+	}
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		return real
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
+		return filepath.Join(dir, filepath.Base(abs))
+	}
+	return abs
 }
 
 func (p *Parent) resolve(name string) string {

@@ -32,7 +32,7 @@ func CheckUnfinished(fs disk.FS, dir string, except ...string) error {
 		{format.ReinitName, "reinit", "ddumbfs reinit " + dir},
 		{format.ResizeName, "resize", "ddumbfs resize " + dir},
 		{format.PackName, "pack", "ddumbfs fsck -n -k " + dir},
-		{format.MigrateName, "migration", "ddumbfs migrate SRC " + dir},
+		{format.MigrateName, "migration", ""},
 		{format.RebuildName, "rebuild of the index", "ddumbfs fsck -r " + dir},
 	} {
 		if slices.Contains(except, job.file) {
@@ -41,6 +41,9 @@ func CheckUnfinished(fs disk.FS, dir string, except ...string) error {
 		_, err := fs.Lstat(filepath.Join(dir, job.file))
 		switch {
 		case err == nil:
+			if job.file == format.MigrateName {
+				job.command = migrateCommand(fs, dir)
+			}
 			return &UnfinishedError{Dir: dir, Job: job.name, File: job.file, Command: job.command}
 		case !errors.Is(err, iofs.ErrNotExist):
 			return fmt.Errorf("volume %s: look for unfinished work: %w", dir, err)

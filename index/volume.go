@@ -94,7 +94,12 @@ type Volume struct {
 // with an error that matches ErrUnclean: repair it first (index/fsck), then call OpenRepaired. ReadOnly opens it as it is, unless NeedClean is
 // set; what it serves is proved all the same.
 func Open(p *Parent, o Options) (*Volume, error) {
-	dirty, err := p.Dirty()
+	// An unfinished job leaves the volume unclean as well, and only that job mends it.
+	err := CheckUnfinished(p.FS, p.Dir)
+	dirty := false
+	if err == nil {
+		dirty, err = p.Dirty()
+	}
 	if err == nil && dirty && (!o.ReadOnly || o.NeedClean) {
 		err = fmt.Errorf("open volume %s: %w", p.Dir, ErrUnclean)
 	}

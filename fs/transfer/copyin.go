@@ -166,7 +166,7 @@ func (d *draft) publish() error {
 	fs := d.t.fs
 	err := d.h.Close()
 	if err == nil {
-		err = fs.Rename(d.tmp, d.name)
+		err = d.rename()
 	}
 	if err != nil {
 		return errors.Join(err, removeTemp(fs, d.tmp))

@@ -14,5 +14,5 @@
 // else the copy fails or, where that was asked for, goes on with zeros there and lists them. What is replaced is replaced as a whole:
 // a copy is complete and synced under a temporary name beside its target before it takes the name over, so that a failure, a kill or a power
 // cut leaves the old file or the new one. Such temporary names begin with TempPrefix; the next copy to the same directory removes what a kill
-// left. Holes stay holes. Paths are relative to the root of the tree and are followed through directories only, never through symlinks.
+// left: in a volume nobody else copies, outside an flock tells who still writes. Holes stay holes. Paths are relative to the root of the tree and are followed through directories only, never through symlinks.
 package transfer

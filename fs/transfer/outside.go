@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"io"
 	iofs "io/fs"
-	"os"
 	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"tresor/index/disk"
 )
@@ -61,56 +58,33 @@ type FileOptions struct {
 
 // Replace puts a stored file into a regular file outside, which is replaced as a whole if it exists: whatever goes wrong, it has the old
 // content or the new one. Zeros become holes. With OutOptions.Force a file with bad blocks is put there as well. Errors and the result are
-// those of CopyOut; nil for fs is the operating system's.
+// those of CopyOut; nil for fs is the operating system's. Several may be under way to one name: the last one to end wins.
 func (s *Source) Replace(ctx context.Context, path string, fs disk.FS, name string, f FileOptions, o OutOptions) (*Read, error) {
 	if fs == nil {
 		fs = disk.OS()
 	}
-	tmp := tempName(name)
-	if err := removeTemp(fs, tmp); err != nil {
-		return &Read{Bad: []Range{}}, err
-	}
-	out, err := fs.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	sweep(fs, filepath.Dir(name))
+	tmp, err := newOutside(fs, name)
 	if err != nil {
 		return &Read{Bad: []Range{}}, err
 	}
-	r, err := s.CopyOut(ctx, path, sparse{out}, o)
+	r, err := s.CopyOut(ctx, path, sparse{tmp.f}, o)
 	if err == nil {
-		err = out.Truncate(r.Bytes)
+		err = tmp.f.Truncate(r.Bytes)
 	}
 	if err == nil {
-		err = dress(fs, tmp, out, f)
+		err = dress(tmp.f, f)
 	}
 	if err == nil {
-		err = out.SyncAll()
+		err = tmp.f.SyncAll()
 	}
-	err = errors.Join(err, out.Close())
 	if err == nil {
-		err = fs.Rename(tmp, name)
+		err = tmp.publish(name)
 	}
 	if err != nil {
-		return r, errors.Join(err, removeTemp(fs, tmp))
+		return r, errors.Join(err, tmp.drop())
 	}
-	return r, fs.SyncDir(filepath.Dir(name))
-}
-
-// dress gives a file outside its attributes.
-func dress(fs disk.FS, name string, f disk.File, o FileOptions) error {
-	if x, ok := fs.(disk.Objects); ok {
-		a, err := x.Attributes(name)
-		if err != nil {
-			return err
-		}
-		a.Mode = uint32(o.Mode.Perm())
-		if !o.Modified.IsZero() {
-			a.Modified = o.Modified
-		}
-		return x.SetAttributes(name, a)
-	}
-	if t, ok := f.(interface{ SetModified(t time.Time) error }); ok && !o.Modified.IsZero() {
-		return t.SetModified(o.Modified)
-	}
-	return nil
+	return r, errors.Join(fs.SyncDir(filepath.Dir(name)), tmp.f.Close())
 }
 
 // Input is what is copied into a volume.

@@ -1,9 +1,10 @@
 package transfer
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	iofs "io/fs"
 	"path/filepath"
 	"strings"
@@ -19,12 +20,12 @@ const TempPrefix = ".ddumbfs-copy."
 // tempDigits is the length of what follows TempPrefix.
 const tempDigits = 16
 
-// tempName is the temporary name for a target: always the same for the same one, so that a second try meets the leftover of the first, and
-// short whatever the length of the target's name.
+// tempName is a temporary name for a target, another one each time: two copies to one target must not meet in it. It is short whatever the
+// length of the target's name.
 func tempName(target string) string {
-	h := fnv.New64a()
-	h.Write([]byte(filepath.Base(target)))
-	return filepath.Join(filepath.Dir(target), fmt.Sprintf("%s%0*x", TempPrefix, tempDigits, h.Sum64()))
+	var b [tempDigits / 2]byte
+	rand.Read(b[:]) // never fails
+	return filepath.Join(filepath.Dir(target), TempPrefix+hex.EncodeToString(b[:]))
 }
 
 // isTemp tells whether a name is one that tempName makes.
@@ -66,7 +67,7 @@ func removeTemp(fs disk.FS, name string) error {
 	return nil
 }
 
-// clean removes what killed copies left in a directory. Nobody else may be copying there.
+// clean removes what killed copies left in a directory of a volume. The volume is owned: nobody else is copying there.
 func clean(fs disk.FS, dir string) error {
 	list, err := fs.ReadDir(dir)
 	if err != nil {

@@ -78,24 +78,21 @@ func (t *Target) Close() error {
 type draft struct {
 	t         *Target
 	tmp, name string
+	id        uint64 // inode number
 	h         *openfile.Handle
 }
 
 // begin makes the temporary file for the underlying file name.
 func (t *Target) begin(name string) (*draft, error) {
 	d := &draft{t: t, tmp: tempName(name), name: name}
-	if err := removeTemp(t.fs, d.tmp); err != nil {
-		return nil, err
-	}
 	under, err := t.fs.OpenFile(d.tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, room(err)
 	}
-	id, err := inode(t.fs, d.tmp)
-	if err != nil {
+	if d.id, err = inode(t.fs, d.tmp); err != nil {
 		return nil, errors.Join(err, under.Close(), removeTemp(t.fs, d.tmp))
 	}
-	f, err := t.files.Open(openfile.ID(id), func() (disk.File, error) { return under, nil })
+	f, err := t.files.Open(openfile.ID(d.id), func() (disk.File, error) { return under, nil })
 	if err != nil { // under is closed
 		return nil, errors.Join(err, removeTemp(t.fs, d.tmp))
 	}
@@ -127,6 +124,18 @@ func (d *draft) end(size int64) error {
 // drop ends a draft that is not to be: its name is gone afterwards.
 func (d *draft) drop() error {
 	return errors.Join(d.h.Close(), removeTemp(d.t.fs, d.tmp))
+}
+
+// rename gives a draft its name, if it is still what has the temporary one.
+func (d *draft) rename() error {
+	have, err := inode(d.t.fs, d.tmp)
+	if err == nil && have != d.id {
+		err = fmt.Errorf("%s was replaced by another file meanwhile", d.tmp)
+	}
+	if err != nil {
+		return err
+	}
+	return d.t.fs.Rename(d.tmp, d.name)
 }
 
 // inode is the number of the file.

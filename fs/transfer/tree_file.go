@@ -168,7 +168,7 @@ func (c *tree) commit() error {
 	}
 	for len(c.batch.done) > 0 {
 		d := c.batch.done[0]
-		if err := c.to.Rename(d.tmp, d.name); err != nil {
+		if err := d.rename(); err != nil {
 			return room(err)
 		}
 		c.batch.done = c.batch.done[1:]
@@ -198,9 +198,6 @@ func (c *tree) link(first, path string) error {
 		return nil
 	}
 	tmp := tempName(name)
-	if err := removeTemp(c.to, tmp); err != nil {
-		return err
-	}
 	if err := x.Link(from, tmp); err != nil {
 		return room(err)
 	}

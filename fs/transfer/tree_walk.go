@@ -105,9 +105,6 @@ func (c *tree) special(path string, info, here iofs.FileInfo) error {
 		return c.attributes(path, c.target(path))
 	}
 	tmp := tempName(c.target(path))
-	if err := removeTemp(c.to, tmp); err != nil {
-		return err
-	}
 	if err := c.make(path, info, tmp); err != nil {
 		c.leftOut(path, err)
 		return nil

@@ -29,27 +29,27 @@ type RepairOptions struct {
 
 // Result is what a repair did, or in a dry run would do.
 type Result struct {
-	Mode   Mode
-	DryRun bool
+	Mode   Mode `json:"mode"`
+	DryRun bool `json:"dry_run"`
 
-	IndexMade  bool   // the index was missing or unusable and was made anew
-	HeadMade   bool   // header or zero block of the block file were put right
-	Suspects   uint64 // blocks that were hashed because they were in doubt
-	Searched   uint64 // more blocks, hashed in search of content that would have been lost
-	Believed   uint64 // blocks taken over on the word of the files alone (Trusting)
-	Unreadable uint64 // of the hashed ones: the disk did not deliver them
-	Used       uint64 // blocks that files refer to, the two reserved ones included
-	Files      uint64
+	IndexMade  bool   `json:"index_made"` // the index was missing or unusable and was made anew
+	HeadMade   bool   `json:"head_made"`  // header or zero block of the block file were put right
+	Suspects   uint64 `json:"suspects"`   // blocks that were hashed because they were in doubt
+	Searched   uint64 `json:"searched"`   // more blocks, hashed in search of content that would have been lost
+	Believed   uint64 `json:"believed"`   // blocks taken over on the word of the files alone (Trusting)
+	Unreadable uint64 `json:"unreadable"` // of the hashed ones: the disk did not deliver them
+	Used       uint64 `json:"used"`       // blocks that files refer to, the two reserved ones included
+	Files      uint64 `json:"files"`
 	// Incomplete tells that some files could not be read or written, so that nothing was freed.
-	Incomplete bool
+	Incomplete bool `json:"incomplete"`
 
-	FilesFixed   uint64
-	FilesDamaged uint64 // left damaged, those in Quarantined included
-	Quarantined  uint64 // names moved to the quarantine by this repair
+	FilesFixed   uint64 `json:"files_fixed"`
+	FilesDamaged uint64 `json:"files_damaged"` // left damaged, those in Quarantined included
+	Quarantined  uint64 `json:"quarantined"`   // names moved to the quarantine by this repair
 	// Reports are the files that were fixed or are damaged, by path; More is how many there are beyond the first MaxReports.
 	// corrupted.txt has all of them.
-	Reports []FileReport
-	More    uint64
+	Reports []FileReport `json:"reports"`
+	More    uint64       `json:"more"`
 }
 
 // Damaged is how many files are left damaged.

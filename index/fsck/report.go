@@ -69,7 +69,18 @@ func (f *FileReport) Damaged() bool { return f.Letters.Corrupt != 0 }
 
 // String is the line in corrupted.txt. A line end in the path is written as \n.
 func (f *FileReport) String() string {
-	return f.Letters.String() + " " + strings.ReplaceAll(f.Path, "\n", `\n`)
+	return f.Letters.String() + " " + onOneLine(f.Path)
 }
+
+// Moved is the line with the new place of a file that went to the quarantine.
+func (f *FileReport) Moved() string {
+	if f.Place == "" {
+		return f.String()
+	}
+	return f.String() + " -> " + onOneLine(f.Place)
+}
+
+// onOneLine writes a line end in a path as \n: a name must not forge a line.
+func onOneLine(path string) string { return strings.ReplaceAll(path, "\n", `\n`) }
 
 func compareReports(a, b FileReport) int { return strings.Compare(a.Path, b.Path) }

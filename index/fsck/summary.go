@@ -21,34 +21,34 @@ const (
 // Summary is the result of a check in numbers. Blocks 0 and 1 count as used, in the index and in files, as they do in the
 // original's numbers. A file counts once for each of its names.
 type Summary struct {
-	Total    uint64 // blocks of the volume
-	Used     uint64 // allocated
-	LastUsed uint64 // highest allocated address
-	Usage    string // a sign for each tenth of the volume: '.' empty, '*' full, else how many tenths of it are used
+	Total    uint64 `json:"total"`     // blocks of the volume
+	Used     uint64 `json:"used"`      // allocated
+	LastUsed uint64 `json:"last_used"` // highest allocated address
+	Usage    string `json:"usage"`     // a sign for each tenth of the volume: '.' empty, '*' full, else how many tenths of it are used
 
-	Slots       uint64 // slots looked at
-	IndexErrors uint64
-	IndexBlocks uint64 // different addresses in the index
-	IndexTwice  uint64 // of those, in several entries
-	Hashed      uint64 // blocks hashed by CheckOptions.Hashes
-	BlockErrors uint64
+	Slots       uint64 `json:"slots"` // slots looked at
+	IndexErrors uint64 `json:"index_errors"`
+	IndexBlocks uint64 `json:"index_blocks"` // different addresses in the index
+	IndexTwice  uint64 `json:"index_twice"`  // of those, in several entries
+	Hashed      uint64 `json:"hashed"`       // blocks hashed by CheckOptions.Hashes
+	BlockErrors uint64 `json:"block_errors"`
 
-	Files      uint64
-	FileErrors uint64
-	BadHeaders uint64 // of those, files whose header is unusable: no repair can help
-	FileBlocks uint64 // different addresses in files
-	LostBlocks uint64 // entries with address 1
+	Files      uint64 `json:"files"`
+	FileErrors uint64 `json:"file_errors"`
+	BadHeaders uint64 `json:"bad_headers"` // of those, files whose header is unusable: no repair can help
+	FileBlocks uint64 `json:"file_blocks"` // different addresses in files
+	LostBlocks uint64 `json:"lost_blocks"` // entries with address 1
 	// Quarantined is how many files lie in the quarantine. They are not among Files, what they refer to is in FileBlocks.
-	Quarantined uint64
+	Quarantined uint64 `json:"quarantined"`
 
-	Tested uint64 // blocks newer than the snapshot, after an unclean stop
-	Wrong  uint64
+	Tested uint64 `json:"tested"` // blocks newer than the snapshot, after an unclean stop
+	Wrong  uint64 `json:"wrong"`
 
-	IndexNotFiles  uint64
-	FilesNotIndex  uint64
-	FilesAndIndex  uint64
-	BlocksNotFiles uint64
-	FilesNotBlocks uint64
+	IndexNotFiles  uint64 `json:"index_not_files"`
+	FilesNotIndex  uint64 `json:"files_not_index"`
+	FilesAndIndex  uint64 `json:"files_and_index"`
+	BlocksNotFiles uint64 `json:"blocks_not_files"`
+	FilesNotBlocks uint64 `json:"files_not_blocks"`
 }
 
 // Status is the verdict.

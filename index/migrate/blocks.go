@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,10 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/index/blockfile"
-	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/indexfile"
-	"tresor/index/progress"
 )
 
 // checkBlocks makes sure that the block file of the source is whole, unless an earlier run has moved it, and that it may replace that of the
@@ -23,11 +20,7 @@ import (
 func (j *job) checkBlocks() error {
 	b, err := blockfile.Open(j.src.FS, j.src.BlocksPath, j.src.Geometry, true)
 	if errors.Is(err, iofs.ErrNotExist) && j.st.phase == moving {
-		if err := j.complete(); err != nil {
-			return fmt.Errorf("the block file of %s is gone and that of %s is not it: %w", j.src.Dir, j.dst.Dir, err)
-		}
-		j.res.Way = Moved
-		return nil
+		return j.checkMoved()
 	}
 	if err != nil {
 		return err
@@ -45,11 +38,11 @@ func (j *job) checkBlocks() error {
 		j.res.Way = Shared
 		return nil
 	}
-	if j.carried() {
+	if j.st.phase == copying || j.carried() {
 		return nil // a copy of ours may be there in part
 	}
 	d, err := blockfile.Open(j.dst.FS, j.dst.BlocksPath, j.dst.Geometry, true)
-	if errors.Is(err, iofs.ErrNotExist) && j.st.phase == carrying {
+	if errors.Is(err, iofs.ErrNotExist) && j.st.phase != "" {
 		return nil // an earlier run removed the empty one
 	}
 	if err != nil {
@@ -62,6 +55,24 @@ func (j *job) checkBlocks() error {
 	} else if n > blockfile.FirstBlocks {
 		return fmt.Errorf("%s is not empty: it has %d blocks", j.dst.BlocksPath, n)
 	}
+	return nil
+}
+
+// checkMoved makes sure that the block file of the source, which is gone, is the one that the destination has now.
+func (j *job) checkMoved() error {
+	id, err := fileIdentity(j.dst.FS, j.dst.BlocksPath)
+	switch {
+	case err == nil && (id == "" || id != j.st.blocks):
+		err = fmt.Errorf("%s is another file than the one that was to be moved there", j.dst.BlocksPath)
+	case err == nil && j.changed():
+		err = fmt.Errorf("%s was changed after it was carried over: move %s back to %s by hand, then run it again", j.src.Dir, j.dst.BlocksPath, j.src.BlocksPath)
+	case err == nil:
+		err = j.complete()
+	}
+	if err != nil {
+		return fmt.Errorf("the block file of %s is gone and that of %s does not go with what was carried over: %w", j.src.Dir, j.dst.Dir, err)
+	}
+	j.res.Way = Moved
 	return nil
 }
 
@@ -84,7 +95,7 @@ func (j *job) same() bool {
 }
 
 // carried tells whether only the block file is missing.
-func (j *job) carried() bool { return j.st.phase == moving || j.st.phase == copying }
+func (j *job) carried() bool { return (j.st.phase == moving || j.st.phase == copying) && !j.changed() }
 
 // blocks does the last step: the block file is moved, or its place made free for the user to move it.
 func (j *job) blocks(ctx context.Context) error {
@@ -97,17 +108,67 @@ func (j *job) blocks(ctx context.Context) error {
 		j.res.Way = ByHand
 		return j.makeWay()
 	}
-	err := j.rename()
-	if errors.Is(err, unix.EXDEV) || errors.Is(err, errDevice) {
-		j.res.Way = Copied
-		if err = j.setPhase(copying); err == nil {
-			err = j.copy(ctx)
+	if err := j.markSource(); err != nil {
+		return err
+	}
+	if j.st.phase == moving {
+		err := j.rename()
+		if errors.Is(err, unix.EXDEV) { // one disk, mounted twice
+			err = j.setPhase(copying)
 		}
+		if err != nil {
+			return err
+		}
+	}
+	if j.st.phase == copying {
+		j.res.Way = Copied
+		if err := j.copy(ctx); err != nil {
+			return err
+		}
+	}
+	return j.settle()
+}
+
+// how decides between renaming and copying. It is written down before the block file is touched: only a renamed one may be missing.
+func (j *job) how() phase {
+	a, err := j.src.FS.Lstat(j.src.BlocksPath)
+	if err != nil || !a.Mode().IsRegular() {
+		return copying
+	}
+	b, err := j.dst.FS.Lstat(j.dst.BlocksPath)
+	if errors.Is(err, iofs.ErrNotExist) {
+		b, err = j.dst.FS.Lstat(filepath.Dir(j.dst.BlocksPath))
+	} else if err == nil && !b.Mode().IsRegular() {
+		return copying
+	}
+	if err != nil {
+		return copying
+	}
+	s, okS := a.Sys().(*syscall.Stat_t)
+	t, okT := b.Sys().(*syscall.Stat_t)
+	if !okS || !okT || s.Dev != t.Dev {
+		return copying
+	}
+	return moving
+}
+
+// discard empties the block file of the destination where it is a copy, perhaps in part, of a state of the source that is no more.
+func (j *job) discard() error {
+	if j.st.phase != copying {
+		return nil
+	}
+	info, err := j.dst.FS.Lstat(j.dst.BlocksPath)
+	if errors.Is(err, iofs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return j.settle()
+	b, err := blockfile.Create(j.dst.FS, j.dst.BlocksPath, j.dst.Geometry)
+	if err != nil {
+		return err
+	}
+	return b.Close()
 }
 
 // makeWay removes the empty block file of the destination; a device stays.
@@ -125,122 +186,13 @@ func (j *job) makeWay() error {
 	return j.dst.FS.SyncDir(filepath.Dir(j.dst.BlocksPath))
 }
 
-// errDevice is a block file that has no name to be given.
-var errDevice = errors.New("a block device cannot be renamed")
-
 // rename moves the block file within a file system.
 func (j *job) rename() error {
-	for _, p := range []struct {
-		fs   disk.FS
-		name string
-	}{{j.src.FS, j.src.BlocksPath}, {j.dst.FS, j.dst.BlocksPath}} {
-		info, err := p.fs.Lstat(p.name)
-		if errors.Is(err, iofs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if !info.Mode().IsRegular() {
-			return errDevice
-		}
-	}
 	if err := j.dst.FS.Rename(j.src.BlocksPath, j.dst.BlocksPath); err != nil {
 		return err
 	}
 	j.res.Way = Renamed
 	return errors.Join(j.dst.FS.SyncDir(filepath.Dir(j.dst.BlocksPath)), j.src.FS.SyncDir(filepath.Dir(j.src.BlocksPath)))
-}
-
-// copyBlocks is how many bytes are copied at once.
-const copyBlocks = 4 << 20
-
-// copy writes every block in use to the destination, syncs, and compares both from the disk.
-func (j *job) copy(ctx context.Context) (err error) {
-	src, err := blockfile.Open(j.src.FS, j.src.BlocksPath, j.src.Geometry, true)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	dst, err := blockfile.Open(j.dst.FS, j.dst.BlocksPath, j.dst.Geometry, false)
-	if errors.Is(err, iofs.ErrNotExist) {
-		dst, err = blockfile.Create(j.dst.FS, j.dst.BlocksPath, j.dst.Geometry)
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, dst.Close()) }()
-	if err := j.room(dst.Disk()); err != nil {
-		return err
-	}
-	buf, other := make([]byte, max(copyBlocks, j.src.Geometry.BlockSize)), make([]byte, max(copyBlocks, j.src.Geometry.BlockSize))
-	m := progress.New(j.o.Progress, "copy blocks", progress.Bytes, j.used.Count()<<j.src.Geometry.BlockShift)
-	if err := j.eachRun(ctx, m, func(a format.Address, n int) error {
-		if err := src.Read(a, buf[:n]); err != nil {
-			return err
-		}
-		return dst.Write(a, buf[:n])
-	}); err != nil {
-		return err
-	}
-	if err := dst.Disk().SyncAll(); err != nil {
-		return err
-	}
-	for _, f := range []disk.File{src.Disk(), dst.Disk()} {
-		if err := disk.DropCache(f, 0, 0); err != nil {
-			return err
-		}
-	}
-	m = progress.New(j.o.Progress, "compare blocks", progress.Bytes, j.used.Count()<<j.src.Geometry.BlockShift)
-	return j.eachRun(ctx, m, func(a format.Address, n int) error {
-		if err := errors.Join(src.Read(a, buf[:n]), dst.Read(a, other[:n])); err != nil {
-			return err
-		}
-		if !bytes.Equal(buf[:n], other[:n]) {
-			return format.Mark(format.ErrIO, fmt.Errorf("the copy of %d bytes from block %d on reads back as something else", n, a))
-		}
-		return nil
-	})
-}
-
-// room refuses a copy that would not fit.
-func (j *job) room(f disk.File) error {
-	if f.IsDevice() {
-		return nil
-	}
-	free, err := f.Free()
-	if err != nil {
-		return nil //nolint:nilerr // without an answer the copy itself will tell
-	}
-	if want := j.used.Count() << j.src.Geometry.BlockShift; free < want && j.res.Way == Copied {
-		if size, err := f.Size(); err == nil && size > j.src.Geometry.Offset(format.FirstDataAddress) {
-			return nil // an earlier run had written a part
-		}
-		return format.Mark(format.ErrNoSpace, fmt.Errorf("%s: want %s for the blocks in use, %s are free",
-			f.Name(), format.FormatSize(int64(want)), format.FormatSize(int64(free))))
-	}
-	return nil
-}
-
-// eachRun calls do for the used data blocks, as many at once as lie side by side and fit a buffer; n is in bytes.
-func (j *job) eachRun(ctx context.Context, m *progress.Meter, do func(a format.Address, n int) error) error {
-	size := j.src.Geometry.BlockSize
-	most := uint64(max(copyBlocks/size, 1))
-	for i, ok := j.used.NextSet(uint64(format.FirstDataAddress)); ok; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n := uint64(1)
-		for n < most && j.used.Get(i+n) {
-			n++
-		}
-		if err := do(format.Address(i), int(n)*size); err != nil {
-			return err
-		}
-		m.Add(n * uint64(size))
-		i, ok = j.used.NextSet(i + n)
-	}
-	return nil
 }
 
 // complete makes sure that the block file of the destination has all blocks in use.

@@ -4,7 +4,8 @@
 //
 // Promises:
 //
-//   - The source is never changed but for its block file, and that only with Options.Move, when everything else is on the disk.
+//   - The source is never changed but for its block file, and that only with Options.Move, when everything else is on the disk. From then until the
+//     end it is closed to all other tools. A source that was changed between two runs is carried over anew, or refused if its block file is gone.
 //   - The destination refuses every other tool until it is complete: .ddfsmigrate says what was begun, .rebuildfsck keeps the original off.
 //     Run again starts over, or, once the block file is being moved, goes on with that.
 //   - Where the block file is moved by hand, the empty one of the destination is removed: without the right one nobody can mount it.
@@ -98,6 +99,9 @@ type job struct {
 	used     *bitmap.Bitmap
 	last     uint64 // highest block in use
 	st       state
+	claimed  bool              // .rebuildfsck of the destination is that of st
+	marked   bool              // the source may have our marks
+	identity string            // of the source as it is
 	links    map[uint64]string // first path of files with several names, by inode
 	meter    *progress.Meter
 	res      Result
@@ -110,6 +114,9 @@ func Run(ctx context.Context, src, dst *index.Parent, o Options) (*Result, error
 	j.objects, _ = dst.FS.(disk.Objects)
 	j.source, _ = src.FS.(disk.Objects)
 	err := j.run(ctx)
+	if err != nil {
+		err = errors.Join(err, j.giveBack())
+	}
 	if errors.Is(err, syscall.ENOSPC) {
 		err = format.Mark(format.ErrNoSpace, err)
 	}
@@ -123,8 +130,16 @@ func (j *job) run(ctx context.Context) error {
 	if err := j.loadState(); err != nil {
 		return err
 	}
+	if j.st.phase == done && (!j.claimed || j.st.way != Copied) {
+		return j.wasDone()
+	}
 	if err := j.checkSource(); err != nil {
 		return err
+	}
+	if j.st.phase == done && !j.changed() {
+		return j.wasDone()
+	} else if j.st.phase == done {
+		j.st.phase = copying // nobody has used the destination yet, and the source is whole and has something else by now
 	}
 	if err := j.checkDestination(); err != nil {
 		return err
@@ -134,6 +149,9 @@ func (j *job) run(ctx context.Context) error {
 		return nil
 	}
 	if !j.carried() {
+		if err := j.unmarkSource(); err != nil {
+			return err
+		}
 		if err := j.carry(ctx); err != nil {
 			return err
 		}
@@ -141,13 +159,27 @@ func (j *job) run(ctx context.Context) error {
 	if err := j.blocks(ctx); err != nil {
 		return err
 	}
+	return j.finish()
+}
+
+// wasDone removes the marks that an earlier run was about to remove.
+func (j *job) wasDone() error {
+	j.res.From, j.res.To, j.res.Way = j.src.BlocksPath, j.dst.BlocksPath, j.st.way
+	for _, p := range []*index.Parent{j.src, j.dst} {
+		if info, err := p.FS.Lstat(p.BlocksPath); err == nil && !info.Mode().IsRegular() {
+			j.res.device = true
+		}
+	}
+	if j.o.DryRun {
+		return nil
+	}
 	return j.unmark()
 }
 
 // checkSource makes sure that the source can be relied on.
 func (j *job) checkSource() error {
 	p := j.src
-	if err := index.CheckUnfinished(p.FS, p.Dir); err != nil {
+	if err := j.loadSource(); err != nil {
 		return err
 	}
 	if err := p.RootMissing(); err != nil {
@@ -169,7 +201,7 @@ func (j *job) checkSource() error {
 	}
 	j.used = x.Bitmap().Clone()
 	j.last = resize.LastUsed(j.used)
-	return x.Close()
+	return errors.Join(j.identify(x), x.Close())
 }
 
 // checkDestination makes sure that everything fits, and that nothing is lost.
@@ -183,13 +215,17 @@ func (j *job) checkDestination() error {
 			"(or have the blocks in use, %d, moved to the front first: ddumbfs fsck -n -k %s)",
 			j.last, j.dst.Dir, d.BlockCount, format.FormatSize(int64(j.last+1)<<d.BlockShift), j.used.Count(), j.src.Dir))
 	}
-	if j.st.phase != "" {
+	if j.st.phase != "" && j.claimed {
 		if err := index.CheckUnfinished(j.dst.FS, j.dst.Dir, format.MigrateName, format.RebuildName); err != nil {
 			return err
 		}
 		return j.checkBlocks()
 	}
-	if err := index.CheckUnfinished(j.dst.FS, j.dst.Dir); err != nil {
+	var own []string
+	if j.st.phase != "" {
+		own = []string{format.MigrateName} // nothing had been cleared, and somebody may have used the destination since
+	}
+	if err := index.CheckUnfinished(j.dst.FS, j.dst.Dir, own...); err != nil {
 		return err
 	}
 	if err := j.checkEmpty(); err != nil {
@@ -247,6 +283,9 @@ func (j *job) checkEmpty() error {
 
 // carry fills the destination but for the blocks.
 func (j *job) carry(ctx context.Context) error {
+	if err := j.discard(); err != nil {
+		return err
+	}
 	if err := j.mark(); err != nil {
 		return err
 	}
@@ -265,7 +304,10 @@ func (j *job) carry(ctx context.Context) error {
 	if !j.o.Move {
 		return nil
 	}
-	return j.setPhase(moving)
+	if err := j.markSource(); err != nil {
+		return err
+	}
+	return j.setPhase(j.how())
 }
 
 // index makes the index of the destination.

@@ -95,6 +95,9 @@ func (m *maker) checkPlace(name string) error {
 
 func (m *maker) checkRegular(f disk.File, magic string) error {
 	size, err := f.Size()
+	if size == 0 && m.re != nil && m.re.resumed && !m.below(f.Name()) {
+		return m.admit(f, nil, magic)
+	}
 	if size == 0 || err != nil {
 		return err
 	}
@@ -103,7 +106,7 @@ func (m *maker) checkRegular(f disk.File, magic string) error {
 		return err
 	}
 	if m.re != nil {
-		return m.re.admit(f, head, magic)
+		return m.admit(f, head, magic)
 	}
 	// Zeros in the parent directory are a file whose mkfs or repair was
 	// interrupted. Elsewhere they may be the start of anything.
@@ -135,7 +138,7 @@ func (m *maker) checkDevice(f disk.File, magic string) error {
 	switch {
 	case len(bytes.Trim(head, "\x00")) == 0:
 	case m.re != nil:
-		return m.re.admit(f, head[:min(len(head), format.IndexPage)], magic)
+		return m.admit(f, head[:min(len(head), format.IndexPage)], magic)
 	case !m.o.Force:
 		return fmt.Errorf("device %s is not blank: %w", f.Name(), ErrNotEmpty)
 	}

@@ -17,11 +17,13 @@ type Loss struct {
 	Bytes      uint64 `json:"bytes"`      // their sizes, as users see them
 	Unreadable uint64 `json:"unreadable"` // files and directories that could not be counted
 	Used       uint64 `json:"used"`       // blocks in use, the two reserved ones included; 0: the index does not tell
+	// Outside are files and devices outside the parent directory that are removed or overwritten.
+	Outside []string `json:"outside,omitempty"`
 }
 
 // loss counts what the old volume holds. What cannot be read is counted as such: it is no reason to stop, as it is to go.
 func (m *maker) loss(ctx context.Context, old *format.Config) (Loss, error) {
-	var l Loss
+	l := Loss{Outside: m.outside()}
 	g, err := old.Geometry()
 	if err != nil {
 		return l, nil // an old volume that this program cannot serve: nobody can tell

@@ -103,6 +103,11 @@ func (m *maker) run() (r *Result, err error) {
 	if err := m.plan(); err != nil {
 		return nil, err
 	}
+	release, err := m.lockFiles()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	if err := m.clear(); err != nil {
 		return nil, err
 	}
@@ -135,12 +140,16 @@ func (m *maker) create() error {
 	if err != nil {
 		return err
 	}
-	x, err := indexfile.Create(m.fs, m.r.IndexPath, m.r.Config)
-	if err := closed(x, err); err != nil {
+	if err := m.place(m.r.IndexPath, func(name string) error {
+		x, err := indexfile.Create(m.fs, name, m.r.Config)
+		return closed(x, err)
+	}); err != nil {
 		return err
 	}
-	b, err := blockfile.Create(m.fs, m.r.BlocksPath, g)
-	if err := closed(b, err); err != nil {
+	if err := m.place(m.r.BlocksPath, func(name string) error {
+		b, err := blockfile.Create(m.fs, name, g)
+		return closed(b, err)
+	}); err != nil {
 		return err
 	}
 	return m.createRoot()

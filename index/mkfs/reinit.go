@@ -35,7 +35,7 @@ type ReinitOptions struct {
 type Renewed struct {
 	*Result
 	Loss    Loss
-	Resumed bool // an unfinished reinit was gone on with, and Loss is not known
+	Resumed bool // an unfinished reinit was gone on with, and of Loss only Outside is known
 }
 
 // ErrNoVolume is the cause where there is no volume to be made new. It matches fs.ErrNotExist.
@@ -90,7 +90,7 @@ func (m *maker) renew(ctx context.Context, o ReinitOptions) (r *Renewed, err err
 }
 
 // beginRenewal makes a volume new from the start.
-func (m *maker) beginRenewal(ctx context.Context, o ReinitOptions) (*Renewed, error) {
+func (m *maker) beginRenewal(ctx context.Context, o ReinitOptions) (_ *Renewed, err error) {
 	old, err := m.readConfig(m.path(format.ConfigName))
 	if err != nil {
 		return nil, err
@@ -119,6 +119,11 @@ func (m *maker) beginRenewal(ctx context.Context, o ReinitOptions) (*Renewed, er
 			return nil, err
 		}
 	}
+	release, err := m.lockFiles()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	if err := m.store(clearing); err != nil {
 		return nil, err
 	}
@@ -126,11 +131,11 @@ func (m *maker) beginRenewal(ctx context.Context, o ReinitOptions) (*Renewed, er
 }
 
 // goOn finishes a reinit that has removed something; config tells that the new configuration is there.
-func (m *maker) goOn(o ReinitOptions, config bool) (*Renewed, error) {
+func (m *maker) goOn(o ReinitOptions, config bool) (_ *Renewed, err error) {
 	c := m.re.config
 	m.r.Config, m.r.SizeFrom = c, SizeGiven
 	m.r.IndexPath, m.r.BlocksPath = m.resolve(c.IndexFilename), m.resolve(c.BlockFilename)
-	res := &Renewed{Result: &m.r, Resumed: true}
+	res := &Renewed{Result: &m.r, Resumed: true, Loss: Loss{Outside: m.outside()}}
 	if o.DryRun {
 		return res, nil
 	}
@@ -140,9 +145,15 @@ func (m *maker) goOn(o ReinitOptions, config bool) (*Renewed, error) {
 	m.re.own(m.re.oldIndex, m.re.oldBlock, m.r.IndexPath, m.r.BlocksPath)
 	m.o.CreateOptions = format.CreateOptions{Hash: c.Hash, Size: c.PartitionSize, BlockSize: c.BlockSize, Overflow: c.Overflow,
 		ReuseASAP: c.ReuseASAP, IndexFilename: c.IndexFilename, BlockFilename: c.BlockFilename}
+	m.re.resumed = true
 	if err := m.plan(); err != nil {
 		return nil, err
 	}
+	release, err := m.lockFiles()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	return res, m.replace()
 }
 

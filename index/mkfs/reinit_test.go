@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -141,7 +142,7 @@ func TestReinit(t *testing.T) {
 				t.Fatalf("have %+v, %v", r, err)
 			}
 			// a, b, c, the one without a sound header, and the one set aside; a and b have three blocks of data.
-			if told != (mkfs.Loss{Files: 5, Bytes: 9004, Unreadable: 2, Used: 5}) {
+			if !reflect.DeepEqual(told, mkfs.Loss{Files: 5, Bytes: 9004, Unreadable: 2, Used: 5}) {
 				t.Errorf("loss: have %+v", told)
 			}
 			assertImage(t, "new volume", m, fresh(t, tt.want))

@@ -1,7 +1,6 @@
 package mkfs
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -44,6 +43,8 @@ type renewal struct {
 
 	over bool            // take files that seem to be of somebody else
 	mine map[string]bool // files that are known to be the volume's own
+	// resumed tells that only .ddfsreinit says what is the volume's own: anybody may have written that.
+	resumed bool
 }
 
 func (r *renewal) marshal() []byte {
@@ -120,53 +121,4 @@ func (r *renewal) own(names ...string) {
 	for _, name := range names {
 		r.mine[name] = true
 	}
-}
-
-// admit decides whether a file with content may be given up, by its first page.
-func (r *renewal) admit(f disk.File, page []byte, magic string) error {
-	if r.over || r.mine[f.Name()] && ours(page, magic) {
-		return nil
-	}
-	if r.mine[f.Name()] {
-		return fmt.Errorf("%s does not begin with %q: it may be a file of somebody else by now: %w", f.Name(), magic, ErrNotEmpty)
-	}
-	return fmt.Errorf("%s exists and is not of this volume: %w", f.Name(), ErrNotEmpty)
-}
-
-// ours tells an index or block file by its first page: it has its magic, or an interrupted work of ours has left zeros or a part of it.
-func ours(page []byte, magic string) bool {
-	return bytes.HasPrefix(page, []byte(magic)) || strings.HasPrefix(magic, string(bytes.TrimRight(page, "\x00")))
-}
-
-// removeOld takes the old index and block file away where the new ones have other names. What is a device, or looks like the file of
-// somebody else, stays and is reported.
-func (m *maker) removeOld() error {
-	for _, old := range [][2]string{{m.re.oldIndex, format.MagicIndex}, {m.re.oldBlock, format.MagicBlocks}} {
-		name, magic := old[0], old[1]
-		if name == m.r.IndexPath || name == m.r.BlocksPath {
-			continue
-		}
-		info, err := m.exists(name)
-		if info == nil && err == nil {
-			continue
-		}
-		if err != nil || !info.Mode().IsRegular() || !m.looksOurs(name, magic) {
-			m.r.Left = append(m.r.Left, name)
-			continue
-		}
-		if err := m.removeRegular(name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (m *maker) looksOurs(name, magic string) bool {
-	f, err := m.fs.OpenFile(name, os.O_RDONLY, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	head, err := readHead(f, format.IndexPage)
-	return err == nil && ours(head, magic)
 }

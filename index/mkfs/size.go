@@ -95,7 +95,7 @@ func (m *maker) freeSize() (int64, error) {
 // room is how many bytes the file system at name has for a new file of that
 // name, together with what the files of the old volume give back.
 func (m *maker) room(name string) (int64, error) {
-	free, err := m.free(filepath.Dir(name))
+	free, err := m.fs.Free(filepath.Dir(name))
 	if err != nil {
 		return 0, err
 	}
@@ -112,17 +112,5 @@ func (m *maker) room(name string) (int64, error) {
 	return int64(min(free, math.MaxInt64)), nil
 }
 
-// roomName is the file that free makes for a moment.
+// roomName is the file that this program made once, for a moment, to find out the room: it may have been left.
 const roomName = format.ConfigName + ".room" + disk.TempSuffix
-
-// free asks the file system that holds dir. It takes a file to ask, so a
-// temporary one is made and removed.
-func (m *maker) free(dir string) (free uint64, err error) {
-	name := filepath.Join(dir, roomName)
-	f, err := m.fs.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return 0, err
-	}
-	free, err = f.Free()
-	return free, errors.Join(err, f.Close(), m.fs.Remove(name))
-}

@@ -40,7 +40,7 @@ func (r *resizer) convert(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.done.f.Close()) }()
-	if err := c.redo(); err != nil {
+	if err := c.redo(ctx); err != nil {
 		return err
 	}
 	c.meter = progress.New(r.o.Progress, "convert files", progress.Files, r.res.Files)
@@ -61,10 +61,14 @@ func (r *resizer) convert(ctx context.Context) (err error) {
 // partial goes on with the file that an earlier try left half converted. It comes before all others: a record of another batch would
 // forget where it is.
 func (c *converter) partial(ctx context.Context) error {
-	part := c.done.part
-	if part == nil {
+	if c.done.part == nil {
 		return nil
 	}
+	there, err := c.present(ctx, []piece{*c.done.part})
+	if err != nil || len(there) == 0 {
+		return err
+	}
+	part := &there[0]
 	f, err := c.open(part, os.O_RDONLY)
 	if err != nil {
 		return fmt.Errorf("%s is half converted: %w", part.path, err)
@@ -79,7 +83,10 @@ func (c *converter) partial(ctx context.Context) error {
 }
 
 // redo applies the batch in the journal, if it is not known to be done.
-func (c *converter) redo() error {
+func (c *converter) redo(ctx context.Context) error {
+	if err := c.r.ours(redoName); err != nil {
+		return err
+	}
 	number, pieces, err := c.readJournal()
 	if err != nil || number <= c.done.batches {
 		return err
@@ -87,6 +94,9 @@ func (c *converter) redo() error {
 	if number != c.done.batches+1 || len(pieces) == 0 {
 		return &format.CorruptError{File: c.r.p.Path(redoName), What: "redo journal", Want: fmt.Sprintf("batch %d or one before it", c.done.batches+1),
 			Have: fmt.Sprintf("batch %d of %d pieces", number, len(pieces))}
+	}
+	if pieces, err = c.present(ctx, pieces); err != nil {
+		return err
 	}
 	return c.apply(pieces)
 }
@@ -240,15 +250,10 @@ func (c *converter) apply(pieces []piece) error {
 
 // open opens the file of a piece, and makes sure that it is the one.
 func (c *converter) open(p *piece, flag int) (disk.File, error) {
-	name := filepath.Join(c.r.p.Dir, p.path)
-	info, err := c.r.p.FS.Lstat(name)
-	if err != nil {
+	if err := c.lookup(p); err != nil {
 		return nil, err
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Ino != p.ino {
-		return nil, fmt.Errorf("another file lies there than when its conversion began: want inode %d", p.ino)
-	}
-	return c.r.p.FS.OpenFile(name, flag|unix.O_NOFOLLOW, 0)
+	return c.r.p.FS.OpenFile(filepath.Join(c.r.p.Dir, p.path), flag|unix.O_NOFOLLOW, 0)
 }
 
 // write puts one piece in its place. It may have been there before, in part or whole.

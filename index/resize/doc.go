@@ -15,6 +15,8 @@
 //   - Whatever can be found out before is found out before: size, room, devices, files that cannot be written. Then nothing is changed.
 //   - It may be killed at any point; running it again goes on and ends in the same state. A file is never converted twice: what is done
 //     is known from the list, never guessed from a file's looks.
+//   - A state, journal or list that somebody else made, or that is a stale one, reaches nothing outside the volume: it is held against the
+//     volume first (trust.go). Files that were deleted by hand meanwhile are passed over, moved or replaced ones refused (MovedError).
 //   - Stored files keep inode, owner, mode, times, extended attributes, links and holes. Headers are not touched; what stands where no
 //     whole entry fits stays behind the last one.
 //   - The result is what mkfs with the new size would have made: the same ddfs.cfg, and the table that its entries give.

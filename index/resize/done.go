@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/index/disk"
 	"tresor/index/format"
 )
@@ -38,7 +40,10 @@ func (r *resizer) createDone() error {
 
 // openDone reads the list. It must be there: without it nobody knows which files have been converted.
 func (r *resizer) openDone() (*doneList, error) {
-	f, err := r.p.FS.OpenFile(r.p.Path(doneName), os.O_RDWR, 0)
+	if err := r.ours(doneName); err != nil {
+		return nil, err
+	}
+	f, err := r.p.FS.OpenFile(r.p.Path(doneName), os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, fmt.Errorf("list of the files that are done: %w", err)
 	}
@@ -80,7 +85,7 @@ func (d *doneList) record(size int64) ([]byte, error) {
 		return nil, err
 	}
 	n := int64(binary.BigEndian.Uint32(head))
-	if n > size-d.end-recordOverhead {
+	if n > size-d.end-recordOverhead || n > maxJournal {
 		return nil, nil
 	}
 	b := make([]byte, n+sha256.Size)
@@ -99,7 +104,7 @@ func (d *doneList) take(content []byte) bool {
 	if c.number() != d.batches+1 {
 		return false
 	}
-	for range c.count() {
+	for range c.count(1) {
 		d.inodes.add(c.number())
 	}
 	d.part = nil
@@ -110,7 +115,7 @@ func (d *doneList) take(content []byte) bool {
 	return !c.bad && len(c.b) == 0
 }
 
-// append records a batch, durably. The files must be durable before.
+// append records a batch, durably. The files must be durable before. There may be no pieces: all of its files are gone.
 func (d *doneList) append(pieces []piece) error {
 	var inodes []uint64
 	for i := range pieces {
@@ -118,12 +123,15 @@ func (d *doneList) append(pieces []piece) error {
 			inodes = append(inodes, pieces[i].ino)
 		}
 	}
-	b := binary.AppendUvarint(make([]byte, 4), d.batches+1)
+	b := binary.AppendUvarint(nil, d.batches+1)
 	b = binary.AppendUvarint(b, uint64(len(inodes)))
 	for _, ino := range inodes {
 		b = binary.AppendUvarint(b, ino)
 	}
-	p := &pieces[len(pieces)-1]
+	p := &piece{last: true}
+	if len(pieces) > 0 {
+		p = &pieces[len(pieces)-1]
+	}
 	b = binary.AppendUvarint(b, flag(!p.last))
 	if !p.last {
 		b = appendBytes(b, []byte(p.path))
@@ -132,10 +140,8 @@ func (d *doneList) append(pieces []piece) error {
 		b = binary.AppendUvarint(b, uint64(p.length))
 		b = binary.AppendUvarint(b, p.next)
 	}
-	content := b[4:]
-	binary.BigEndian.PutUint32(b, uint32(len(content)))
-	sum := sha256.Sum256(content)
-	if err := disk.WriteFull(d.f, append(b, sum[:]...), d.end); err != nil {
+	content := b
+	if err := disk.WriteFull(d.f, sealRecord(content), d.end); err != nil {
 		return err
 	}
 	if err := d.f.SyncAll(); err != nil {
@@ -146,6 +152,13 @@ func (d *doneList) append(pieces []piece) error {
 	}
 	d.end += recordOverhead + int64(len(content))
 	return nil
+}
+
+// sealRecord is the record with a content.
+func sealRecord(content []byte) []byte {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, len(content)+recordOverhead), uint32(len(content)))
+	sum := sha256.Sum256(content)
+	return append(append(b, content...), sum[:]...)
 }
 
 // inodeSet is a set of inode numbers: some bits for each where they lie close together, as they do.

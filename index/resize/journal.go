@@ -8,6 +8,8 @@ import (
 	iofs "io/fs"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/index/disk"
 	"tresor/index/format"
 )
@@ -112,19 +114,25 @@ func (c *cursor) bytes() []byte {
 	return data
 }
 
-// count is a number of things that take a byte each at least.
-func (c *cursor) count() int {
+// count is a number of things that take so many bytes each at least.
+func (c *cursor) count(least int) int {
 	n := c.number()
-	if n > uint64(len(c.b)) {
+	if n > uint64(len(c.b)/least) {
 		c.bad, c.b = true, nil
 		return 0
 	}
 	return int(n)
 }
 
+// The fewest bytes that a piece and a run take.
+const (
+	leastPiece = 7
+	leastRun   = 3
+)
+
 func (c *cursor) piece() piece {
 	p := piece{path: string(c.bytes()), ino: c.number(), kept: c.bytes(), length: int64(c.number()), next: c.number(), last: c.number() == 1}
-	p.runs = make([]run, c.count())
+	p.runs = make([]run, c.count(leastRun))
 	for i := range p.runs {
 		p.runs[i] = run{off: int64(c.number()), hole: int64(c.number()), data: c.bytes()}
 		if p.runs[i].off < format.FileHeaderSize || p.runs[i].hole < 0 {
@@ -143,9 +151,9 @@ func decodeBatch(name string, data []byte) (number uint64, pieces []piece, err e
 	} else {
 		c.b = data[len(redoMagic):end]
 		number = c.number()
-		pieces = make([]piece, c.count())
-		for i := range pieces {
-			pieces[i] = c.piece()
+		// Grown as they come: what is claimed and not there takes no memory.
+		for n := c.count(leastPiece); n > 0 && !c.bad; n-- {
+			pieces = append(pieces, c.piece())
 		}
 	}
 	if c.bad || len(c.b) > 0 {
@@ -158,7 +166,7 @@ func decodeBatch(name string, data []byte) (number uint64, pieces []piece, err e
 // readJournal returns the batch in the journal; number 0 where there is none.
 func (c *converter) readJournal() (number uint64, pieces []piece, err error) {
 	name := c.r.p.Path(redoName)
-	f, err := c.r.p.FS.OpenFile(name, os.O_RDONLY, 0)
+	f, err := c.r.p.FS.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, iofs.ErrNotExist) {
 		return 0, nil, nil
 	}
@@ -170,9 +178,9 @@ func (c *converter) readJournal() (number uint64, pieces []piece, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if size > maxJournal {
+	if most := int64(max(maxJournal, 2*c.r.o.Batch)); size > most {
 		return 0, nil, &format.CorruptError{File: name, What: "redo journal size",
-			Want: fmt.Sprintf("at most %d bytes", int64(maxJournal)), Have: fmt.Sprint(size)}
+			Want: fmt.Sprintf("at most %d bytes", most), Have: fmt.Sprint(size)}
 	}
 	data := make([]byte, size)
 	if err := disk.ReadFull(f, data, 0); err != nil {
@@ -181,5 +189,5 @@ func (c *converter) readJournal() (number uint64, pieces []piece, err error) {
 	return decodeBatch(name, data)
 }
 
-// maxJournal bounds what is read, in bytes: far beyond any batch of ours.
-const maxJournal = 4 << 30
+// maxJournal bounds what is read, and a record of what is done, in bytes: beyond any batch of ours.
+const maxJournal = 2 * DefaultBatch

@@ -58,6 +58,8 @@ type Result struct {
 	Unchanged bool
 	// Resumed: a resize that had been interrupted went on.
 	Resumed bool
+	// Gone are stored files, below Dir, that were deleted by hand in the middle of their conversion.
+	Gone []string
 	// Left are files that are of no more use and could not be removed, or are not ours to remove.
 	Left []string
 }

@@ -3,9 +3,12 @@ package resize
 import (
 	"context"
 	"errors"
+	"fmt"
 	iofs "io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"tresor/index/blockfile"
 	"tresor/index/disk"
@@ -118,6 +121,11 @@ func (r *resizer) build(ctx context.Context) (err error) {
 		return err
 	}
 	defer src.Close()
+	if info, err := r.p.FS.Lstat(r.tempIndex()); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s, where the new index is made, is not a regular file: move it away", r.tempIndex())
+	} else if err != nil && !errors.Is(err, iofs.ErrNotExist) {
+		return err
+	}
 	dst, err := indexfile.Begin(r.p.FS, r.tempIndex(), r.new.cfg, indexfile.Options{})
 	if err != nil {
 		return err
@@ -181,7 +189,7 @@ const copyChunk = 4 << 20
 
 // copyIndex writes the new index to a device, its first page last: before that nobody takes it for an index.
 func (r *resizer) copyIndex(temp, target string) (err error) {
-	src, err := r.p.FS.OpenFile(temp, os.O_RDONLY, 0)
+	src, err := r.p.FS.OpenFile(temp, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
 	}
@@ -241,7 +249,12 @@ func (r *resizer) cleanUp() error {
 	if errors.Is(err, iofs.ErrNotExist) || r.sameFile(old, r.path(r.new.cfg.IndexFilename)) {
 		return nil
 	}
-	if err != nil || !info.Mode().IsRegular() || r.removePath(old) != nil {
+	// The name comes from the state, which anybody may have written: only an index is removed.
+	ours := err == nil && info.Mode().IsRegular()
+	if ours {
+		ours, err = r.isIndex(old)
+	}
+	if err != nil || !ours || r.removePath(old) != nil {
 		r.res.Left = append(r.res.Left, old)
 	}
 	return nil

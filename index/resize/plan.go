@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/index"
 	"tresor/index/blockfile"
 	"tresor/index/disk"
@@ -161,12 +163,24 @@ func (r *resizer) checkTarget() error {
 	}
 	own := r.sameFile(target, r.path(r.st.from))
 	if info.Mode()&os.ModeDevice == 0 {
-		if !own || !info.Mode().IsRegular() {
+		ok := own && info.Mode().IsRegular()
+		if ok {
+			if ok, err = r.isIndex(target); err != nil {
+				return err
+			}
+		}
+		if !ok {
 			return fmt.Errorf("%s exists and is not the volume's index: remove it if it is of no use: %w", target, iofs.ErrExist)
 		}
 		return nil
 	}
 	r.st.place = onDevice
+	if own && r.st.phase != "" && !r.sameFile(target, r.path(r.p.Config.IndexFilename)) {
+		// Only the state says that it is the volume's.
+		if own, err = r.isIndex(target); err != nil {
+			return err
+		}
+	}
 	return r.checkDevice(target, own)
 }
 
@@ -193,12 +207,35 @@ func (r *resizer) checkDevice(target string, own bool) error {
 	if err := disk.ReadFull(f, head, 0); err != nil {
 		return err
 	}
-	for _, b := range head {
-		if b != 0 {
-			return fmt.Errorf("device %s is not blank: it may belong to something else", target)
+	begun, err := r.begun(len(head))
+	if err != nil {
+		return err
+	}
+	for i, b := range head {
+		if b != 0 && b != begun[i] {
+			return fmt.Errorf("device %s is not blank: it may belong to something else; dd if=/dev/zero of=%s bs=%d count=1 blanks it if it does not",
+				target, target, len(head))
 		}
 	}
 	return nil
+}
+
+// begun is what a copy of the new index that was cut off may have left at the beginning of the device: n bytes, zeros where it was not begun.
+func (r *resizer) begun(n int) ([]byte, error) {
+	head := make([]byte, n)
+	if r.st.phase != switching {
+		return head, nil
+	}
+	f, err := r.p.FS.OpenFile(r.tempIndex(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	return head, disk.ReadFull(f, head[:min(int64(n), size)], 0)
 }
 
 // sameFile tells whether two paths lead to one file or device.

@@ -108,6 +108,12 @@ func (r *resizer) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !claimed && r.st.phase == cleaning {
+		return r.unclaimed(ctx)
+	}
+	if err := errors.Join(r.ours(format.ResizeName), r.belongs()); err != nil {
+		return err
+	}
 	if !claimed {
 		return r.unclaimed(ctx)
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/index"
 	"tresor/index/blockhash"
 	"tresor/index/disk"
@@ -153,7 +155,7 @@ func (r *resizer) claimed() (bool, error) {
 
 // readText reads a file of at most limit bytes; a longer one is of class format.ErrCorrupt.
 func readText(fs disk.FS, name string, limit int64) (string, error) {
-	f, err := fs.OpenFile(name, os.O_RDONLY, 0)
+	f, err := fs.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return "", err
 	}

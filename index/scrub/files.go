@@ -128,6 +128,9 @@ func (l *looker) scan(d disk.File, path string, quarantine bool) error {
 				continue
 			}
 			served, err := l.served(&e, quarantine)
+			if err == nil && !served {
+				served, err = l.again(&e, quarantine)
+			}
 			if err != nil {
 				return errStop{err}
 			}
@@ -162,6 +165,19 @@ func (l *looker) served(e *format.Entry, quarantine bool) (bool, error) {
 		return l.holds(other, &e.Hash)
 	}
 	return false, nil
+}
+
+// again asks once more, without what was kept: a block that was read before may have been freed since, and hold what a new file has stored
+// there. One that could not be read is tried again only where the index has the hash, as it has that of all that was stored lately.
+func (l *looker) again(e *format.Entry, quarantine bool) (bool, error) {
+	other, known := l.v.Known(&e.Hash)
+	if known {
+		delete(l.have, other)
+	}
+	if have, seen := l.have[e.Addr]; known || seen && have != nil {
+		delete(l.have, e.Addr)
+	}
+	return l.served(e, quarantine)
 }
 
 // holds reads a block, unless it was read before.

@@ -3,11 +3,14 @@ package scrub
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 
+	"tresor/index/disk"
 	"tresor/index/format"
+	"tresor/index/progress"
 	"tresor/index/reclaim"
 )
 
@@ -68,5 +71,29 @@ func TestBesideWriters(t *testing.T) {
 	r.put(format.RootName, "again", 101)
 	if !r.readable(e) {
 		t.Error("not healed from the same content")
+	}
+}
+
+// TestBlockIsReusedWhileLooking: a bad block that is freed and gets other content while files are looked through is read again before a file is
+// accused.
+func TestBlockIsReusedWhileLooking(t *testing.T) {
+	r := newRig(t, 512)
+	e := r.put(format.RootName, "a", 1)
+	r.put(format.RootName, "b", 2)
+	r.remount()
+	r.damage(e[0].Addr)
+	reused := content(77)
+	rep := r.scrub(Options{Progress: func(s progress.Stage) {
+		if s.Unit != progress.Files || s.Done != 2 { // the second file is about to be read
+			return
+		}
+		f, err := r.m.OpenFile(filepath.Join(parent, format.DefaultBlocksName), os.O_RDWR, 0)
+		must(t, err)
+		must(t, disk.WriteFull(f, reused, r.geo.Offset(e[0].Addr)))
+		must(t, f.Close())
+		r.write(format.RootName, "b", []format.Entry{{Addr: e[0].Addr, Hash: r.geo.Kind.Sum(reused)}})
+	}})
+	if len(rep.Files) != 1 || rep.Files[0].Path != "a" || rep.AffectedFiles != 1 {
+		t.Errorf("have %+v, want the file that lost its content only", rep.Files)
 	}
 }

@@ -34,7 +34,7 @@ func (j *job) compare(first uint64, entries []format.Entry) error {
 		for k := range part {
 			block := p[k*j.g.BlockSize : (k+1)*j.g.BlockSize]
 			zero := hole || blockhash.IsZero(block)
-			if !j.equal(&part[k], block, zero) {
+			if !j.equal(&part[k], block, zero) || !j.indexed(&part[k]) {
 				j.suspect(at + uint64(k))
 			}
 		}
@@ -43,18 +43,26 @@ func (j *job) compare(first uint64, entries []format.Entry) error {
 	})
 }
 
-// equal tells whether a block of the outside file is what the entry stands for. A lost block is not: its content can be compared, and is
-// not there.
+// equal tells whether a block of the outside file is what the entry stands for. A lost block is not, nor is one that the volume cannot have: the
+// content can be compared, and is not there.
 func (j *job) equal(e *format.Entry, block []byte, zero bool) bool {
 	switch {
-	case e.Addr == format.AddressLost:
-		return false
 	case zero:
 		return j.g.IsZeroBlock(e)
-	case e.Addr == format.AddressZero:
+	case !j.g.InRange(e.Addr): // zeros and lost blocks among them
 		return false
 	}
 	return j.g.Kind.Sum(block) == e.Hash
+}
+
+// indexed tells whether the index has the entry's hash at the entry's address, as far as there is an index. What it has not may be a
+// wrong address, or a copy of a block that the index has elsewhere: only the block itself tells.
+func (j *job) indexed(e *format.Entry) bool {
+	if j.t.Known == nil || j.g.IsZeroBlock(e) {
+		return true
+	}
+	a, ok := j.t.Known(&e.Hash)
+	return ok && a == e.Addr
 }
 
 // readOutside reads n blocks from block number at of the outside file; holes and what lies behind its end are zeros, and are not read. hole: all
@@ -108,8 +116,11 @@ func (j *job) nextData(off, end int64) (from, to int64, err error) {
 
 // judgeOutside compares a block again, and a last one that is not whole by its data.
 func (j *job) judgeOutside(i uint64, e *format.Entry, buf []byte) (Kind, string, error) {
-	if e.Addr == format.AddressLost {
+	switch {
+	case e.Addr == format.AddressLost:
 		return Lost, "", nil
+	case !j.g.IsZeroBlock(e) && !j.g.InRange(e.Addr):
+		return Impossible, "", nil
 	}
 	p, hole, err := j.readOutside(i, 1, buf)
 	if err != nil {
@@ -119,7 +130,10 @@ func (j *job) judgeOutside(i uint64, e *format.Entry, buf []byte) (Kind, string,
 		clear(p)
 	}
 	if j.equal(e, p, hole || blockhash.IsZero(p)) {
-		return "", "", nil
+		if j.indexed(e) {
+			return "", "", nil
+		}
+		return j.judgeStored(i, e, buf)
 	}
 	end := min(j.rep.Size, *j.rep.OutsideSize)
 	left := end - i<<j.g.BlockShift

@@ -3,6 +3,7 @@ package verify
 import (
 	"slices"
 
+	"tresor/index/blockhash"
 	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/progress"
@@ -52,15 +53,21 @@ type Report struct {
 	Zero    uint64 `json:"zero"`
 	// Read is how many bytes were read and hashed.
 	Read uint64 `json:"bytes_read"`
-	// Changing is how many entries changed whenever they were looked at; nothing is known of them.
+	// IndexChecked: the stored blocks were not read, but the index has the hash of every entry at the entry's address, or the block was
+	// read after all. Without it what the stored blocks hold is not known from a comparison with an outside file.
+	IndexChecked bool `json:"index_checked"`
+	// Changing is how many entries changed whenever they were looked at, or came or went meanwhile; nothing is known of them.
 	Changing uint64 `json:"changing"`
 	// Findings are in the order of offsets; More are not listed.
 	Findings []Finding `json:"findings"`
 	More     uint64    `json:"more_findings"`
 }
 
-// Good tells whether nothing was found.
-func (r *Report) Good() bool { return len(r.Findings) == 0 && r.More == 0 }
+// Good tells whether all of the file was looked at and nothing was found.
+func (r *Report) Good() bool { return !r.Damaged() && r.Changing == 0 }
+
+// Damaged tells whether something was found. A file that is neither good nor damaged was being written.
+func (r *Report) Damaged() bool { return len(r.Findings) > 0 || r.More > 0 }
 
 // Target is the stored file.
 type Target struct {
@@ -70,6 +77,8 @@ type Target struct {
 	Blocks, File string
 	// Refresh stores what the serving process still holds of the file; nil where it is not served.
 	Refresh func() error
+	// Known is where the index has the block with a hash; nil where there is no index at hand. It is called by several goroutines at once.
+	Known func(h *blockhash.Hash) (format.Address, bool)
 }
 
 // Options of a verification.

@@ -60,14 +60,21 @@ func (j *job) run(o Options) error {
 		count = have
 	}
 	j.meter = progress.New(o.Progress, "verify", progress.Bytes, count<<j.g.BlockShift)
+	j.rep.IndexChecked = j.outside != nil && j.t.Known != nil
+	if err := j.entries(count); err != nil {
+		return err
+	}
+	return j.settle(h, count)
+}
+
+// entries looks at entries until it has seen count of them, or where they end now.
+func (j *job) entries(count uint64) error {
 	entries := make([]format.Entry, min(count, window))
-	for first := uint64(0); first < count; first += window {
+	for j.rep.Entries < count {
+		first := j.rep.Entries
 		n, err := j.rec.ReadEntries(first, entries[:min(count-first, window)])
-		if err != nil {
+		if err != nil || n == 0 {
 			return err
-		}
-		if n == 0 {
-			return j.same() // cut meanwhile
 		}
 		j.rep.Entries += uint64(n)
 		if j.outside != nil {
@@ -80,6 +87,35 @@ func (j *job) run(o Options) error {
 		}
 	}
 	return nil
+}
+
+// settle takes a last look: what was looked at has to be the whole file still. count is how many entries there were, or were to be compared.
+func (j *job) settle(h recipe.Header, count uint64) error {
+	if err := errors.Join(j.refresh(), j.same()); err != nil {
+		return err
+	}
+	now, err := j.header()
+	if err != nil {
+		return err
+	}
+	seen := j.rep.Entries
+	switch was, is := j.g.Entries(h.Size), j.g.Entries(now.Size); {
+	case now.Size != h.Size:
+		j.rep.Changing += max(1, count-seen, max(was, is)-min(was, is))
+	case now.Entries < count: // a null entry at the second look was none
+		from := min(seen, now.Entries) << j.g.BlockShift
+		j.add(Finding{Kind: Missing, Offset: from, Length: min(h.Size, count<<j.g.BlockShift) - from})
+	default:
+		j.rep.Changing += count - seen
+	}
+	if j.outside == nil {
+		return nil
+	}
+	size, err := j.outside.Size()
+	if err == nil && uint64(size) != *j.rep.OutsideSize {
+		j.rep.Changing++
+	}
+	return err
 }
 
 // header reads the header; one that asks for more entries than there are is read again: a file that grows gets its size first.

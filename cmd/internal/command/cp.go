@@ -50,7 +50,7 @@ func (v *copyFile) Flags(f *pflag.FlagSet) {
 	f.BoolVarP(&v.verbose, "verbose", "v", false, "list the file's blocks: number, address, begin of the hash, status")
 	f.BoolVarP(&v.lock, "lock-index", "l", false, "keep the index in physical memory")
 	f.BoolVarP(&v.check, "check", "c", false, "say OK or ERR at the end; of a file that was stored, after reading it back")
-	f.BoolVarP(&v.force, "force", "f", false, "go on over bad blocks of a stored file; zeros stand for them")
+	f.BoolVarP(&v.force, "force", "f", false, "go on over bad blocks of a stored file, zeros stand for them; overwrite parts of another volume")
 	f.BoolVarP(&v.dryRun, "dry-run", "n", false, "say what would be copied where, and copy nothing")
 	f.StringVar(&v.index, "index", "", "index `FILE` to use instead of the configured one")
 	f.StringVar(&v.blocks, "blocks", "", "block `FILE` to use instead of the configured one")

@@ -40,6 +40,11 @@ func (v *copyFile) copyOut(ctx context.Context, s Streams, from stored, to strin
 	if err := dst.look(p, filepath.Base(from.path)); err != nil {
 		return nil, err
 	}
+	if !v.force {
+		if err := dst.othersOnly(); err != nil {
+			return nil, err
+		}
+	}
 	c.Outside, c.Replaces = dst.name, dst.there
 	if v.dryRun {
 		return c, v.planOut(s, source, c)
@@ -140,19 +145,6 @@ func (d *destination) look(p *index.Parent, base string) error {
 		d.there, d.special = info.Mode().IsRegular(), !info.Mode().IsRegular()
 	}
 	return outsideOnly(p, d.name)
-}
-
-// writeSpecial writes to a device or a fifo. A device has all of it on its medium afterwards.
-func writeSpecial(ctx context.Context, source *transfer.Source, path, name string, o transfer.OutOptions) (r *transfer.Read, err error) {
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
-	if err != nil {
-		return &transfer.Read{}, err
-	}
-	r, err = source.CopyOut(ctx, path, transfer.Stream(ctx, f), o)
-	if info, serr := f.Stat(); serr == nil && err == nil && info.Mode()&(fs.ModeDevice|fs.ModeCharDevice) == fs.ModeDevice {
-		err = f.Sync()
-	}
-	return r, errors.Join(err, f.Close())
 }
 
 // inputOf opens the file outside that is to be stored; its information is nil for what is no regular file.

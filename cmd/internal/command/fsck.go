@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -35,6 +36,8 @@ type fsckVolume struct {
 	pack, force, dryRun                bool
 	verbose, progress                  bool
 	index, blocks, report              string
+	target                             reportTarget
+	decayed                            bool // found by a check: blocks that are not what index and files say
 	json                               bool
 }
 
@@ -88,6 +91,9 @@ func (v *fsckVolume) Run(ctx context.Context, s Streams, args []string) error {
 		}
 	}
 	err = v.runCheck(ctx, s, volume)
+	if v.decayed && strings.HasPrefix(advice, "ddumbfs fsck -n") {
+		advice = "blocks have decayed: ddumbfs fsck -r " + p.Dir + " hashes all of them and puts right what can be; -n relies on those about which index and files agree"
+	}
 	if exit := (*cli.ExitError)(nil); errors.As(err, &exit) && exit.Code == cli.FsckErrors || errors.Is(err, format.ErrCorrupt) {
 		err = cli.Hint(err, advice)
 	}

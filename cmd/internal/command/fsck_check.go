@@ -39,6 +39,7 @@ func (v *fsckVolume) runCheck(ctx context.Context, s Streams, volume *fsck.Volum
 	default:
 		err = sum.Print(s.Out)
 	}
+	v.decayed = sum != nil && v.hashes && sum.BlockErrors > 0
 	if err == nil && sum.Status() != fsck.OK {
 		err = cli.Exit(cli.Code(sum.Status()), nil)
 	}

@@ -8,7 +8,6 @@ import (
 
 	"tresor/cmd/internal/cli"
 	"tresor/index"
-	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/fsck"
 	"tresor/index/pack"
@@ -26,7 +25,11 @@ type repairResult struct {
 // runRepair repairs, packs, prints, and keeps the report. What was done before an error is printed all the same.
 func (v *fsckVolume) runRepair(ctx context.Context, s Streams, p *index.Parent) error {
 	out := repairResult{Files: []string{}}
-	err := v.work(ctx, s, p, &out)
+	err := v.target.find(v.report, p)
+	if err != nil {
+		return err
+	}
+	err = v.work(ctx, s, p, &out)
 	if err != nil {
 		out.Exit, out.Error = int(fsck.Errors), err.Error()
 	}
@@ -131,7 +134,7 @@ func (v *fsckVolume) printPack(s Streams, p *index.Parent, r *pack.Result) error
 	return err
 }
 
-// keep writes the report to the file that was asked for, whole or not at all.
+// keep writes the report to the file that was asked for.
 func (v *fsckVolume) keep(out *repairResult) error {
 	if v.report == "" {
 		return nil
@@ -140,7 +143,7 @@ func (v *fsckVolume) keep(out *repairResult) error {
 	if err := cli.JSON(&b, out); err != nil {
 		return err
 	}
-	return disk.WriteFileAtomic(disk.OS(), v.report, b.Bytes(), 0o644)
+	return v.target.write(b.Bytes())
 }
 
 // printRepair prints what was done, or would be.
@@ -151,11 +154,7 @@ func printRepair(s Streams, volume *fsck.Volume, r *fsck.Result) error {
 	}
 	for i := range r.Reports {
 		report := &r.Reports[i]
-		line := report.String()
-		if report.Place != "" {
-			line += " -> " + report.Place
-		}
-		fmt.Fprintln(s.Out, line)
+		fmt.Fprintln(s.Out, report.Moved())
 		if report.Err != nil {
 			cli.Note(s.Err, "fsck", "%v", report.Err)
 		}
@@ -172,6 +171,7 @@ func printRepair(s Streams, volume *fsck.Volume, r *fsck.Result) error {
 		{r.Unreadable > 0, fmt.Sprintf("%d of %d hashed blocks could not be read", r.Unreadable, r.Suspects+r.Searched)},
 		{r.Quarantined > 0, fmt.Sprintf("files without a usable header %s moved to %[3]s: %[2]d; what they refer to stays in use", were, r.Quarantined, volume.Dir+"/"+format.QuarantineName)},
 		{r.Incomplete, "some files could not be read or written: nothing " + was + " freed"},
+		{!r.Mode.Rebuilds(), "blocks about which index and files agree are not read by this: fsck -C, or a scrub, finds those that have decayed, fsck -r puts right what can be"},
 	} {
 		if note.on {
 			fmt.Fprintln(s.Out, note.text)

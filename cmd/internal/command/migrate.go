@@ -164,7 +164,7 @@ func (v *migrateVolume) print(s Streams, src, dst *index.Parent, r *migrate.Resu
 		err = v.text(s.Out, src, dst, r, bad)
 	}
 	if err == nil && len(bad) > 0 {
-		err = cli.Exit(cli.ExitUsage, fmt.Errorf("%d objects could not be read and were left out", len(bad)))
+		err = cli.Exit(cli.ExitUsage, fmt.Errorf("%d objects could not be read and were left out, or are damaged", len(bad)))
 	}
 	return err
 }
@@ -175,7 +175,7 @@ func (v *migrateVolume) text(w io.Writer, src, dst *index.Parent, r *migrate.Res
 		return err
 	}
 	for _, line := range bad {
-		fmt.Fprintf(w, "left out: %s\n", line)
+		fmt.Fprintf(w, "left out or damaged: %s\n", line)
 	}
 	fmt.Fprintf(w, "carried %d files, %d further names, %d directories and %d others with %d entries from %s over to %s\n",
 		r.Files, r.Links, r.Dirs, r.Others, r.Entries, src.Dir, dst.Dir)

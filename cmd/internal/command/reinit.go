@@ -168,7 +168,14 @@ func lossText(parent string, l *mkfs.Loss, what string) string {
 	if l.Used > 0 {
 		text += fmt.Sprintf(", %d blocks in use", l.Used)
 	}
-	return text
+	return text + outsideText(l)
+}
+
+func outsideText(l *mkfs.Loss) string {
+	if len(l.Outside) == 0 {
+		return ""
+	}
+	return "; outside of it are removed or overwritten: " + strings.Join(l.Outside, ", ")
 }
 
 func (v *renewVolume) print(s Streams, r *mkfs.Renewed) error {
@@ -176,7 +183,7 @@ func (v *renewVolume) print(s Streams, r *mkfs.Renewed) error {
 		m := makeVolume{}
 		return m.print(s, r.Result)
 	}
-	lost := "an unfinished reinit would be gone on with"
+	lost := "an unfinished reinit would be gone on with" + outsideText(&r.Loss)
 	if !r.Resumed {
 		lost = lossText(r.Dir, &r.Loss, "would be lost")
 	}

@@ -124,7 +124,7 @@ func (v *resizeVolume) explain(p *index.Parent, err error) error {
 		return cli.Hint(cli.Exit(cli.ExitCorrupt, err), "ddumbfs fsck -n "+p.Dir+" repairs it; so does a mount")
 	}
 	if begun, e := p.Has(format.ResizeName); e == nil && begun {
-		return cli.Hint(err, "the resize has begun: ddumbfs resize "+p.Dir+" goes on with it")
+		return cli.Hint(err, "the resize has begun: ddumbfs resize "+p.Dir+" goes on with it; docs/recovery.md says what to do if it cannot")
 	}
 	return err
 }
@@ -140,6 +140,7 @@ type resized struct {
 	LastUsed  uint64   `json:"last_used_block"`
 	Files     uint64   `json:"files_rewritten"`
 	Entries   uint64   `json:"entries_rewritten"`
+	Gone      []string `json:"gone"`
 	Left      []string `json:"left"`
 	Old       values   `json:"old"`
 	New       values   `json:"new"`
@@ -147,7 +148,7 @@ type resized struct {
 
 func (v *resizeVolume) result(r *resize.Result) *resized {
 	return &resized{Parent: r.Dir, DryRun: v.o.DryRun, Unchanged: r.Unchanged, Resumed: r.Resumed, Packed: r.Packed, Used: r.Used, LastUsed: r.LastUsed,
-		Files: r.Files, Entries: r.Entries, Left: append([]string{}, r.Left...),
+		Files: r.Files, Entries: r.Entries, Gone: append([]string{}, r.Gone...), Left: append([]string{}, r.Left...),
 		Old: parseValues(string(r.Old.Marshal())), New: parseValues(string(r.New.Marshal()))}
 }
 
@@ -166,6 +167,9 @@ func (v *resizeVolume) print(s Streams, r *resize.Result) error {
 	if r.Files > 0 {
 		fmt.Fprintf(s.Out, "addresses of %d bytes instead of %d: %d files with %d entries, rewritten in place\n",
 			r.New.AddrSize, r.Old.AddrSize, r.Files, r.Entries)
+	}
+	for _, name := range r.Gone {
+		cli.Note(s.Err, "resize", "%q was deleted while it was being rewritten: nothing is left of it to rewrite", name)
 	}
 	for _, name := range r.Left {
 		cli.Note(s.Err, "resize", "%s is of no more use and was left", name)

@@ -40,7 +40,7 @@ func scrubText(w io.Writer, r *scrub.Report) error {
 	case r.Damaged():
 		b.WriteString("done; what is lost heals when the same data is written to the volume again\n")
 	default:
-		b.WriteString("done; every block is what it should be\n")
+		fmt.Fprintf(&b, "done; each of the %d blocks that were read is what it should be\n", r.Blocks)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

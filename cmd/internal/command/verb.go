@@ -50,16 +50,53 @@ func (v *Verb) prepare() (*pflag.FlagSet, runner) {
 
 // Execute runs the verb with its arguments, reports what went wrong and returns the exit code.
 func (v *Verb) Execute(ctx context.Context, s Streams, args []string) cli.Code {
-	err := v.run(ctx, s, args)
+	out := &counted{w: s.Out}
+	err := v.run(ctx, Streams{out, s.Err}, args)
 	if errors.Is(err, pflag.ErrHelp) {
 		v.help(s.Out)
 		return cli.ExitOK
 	}
 	cli.Report(s.Err, v.Name, err)
+	code := cli.CodeOf(err)
 	if v.codeOf != nil {
-		return v.codeOf(err)
+		code = v.codeOf(err)
 	}
-	return cli.CodeOf(err)
+	if err != nil && err.Error() != "" && out.n == 0 && asksJSON(args) {
+		// A program that reads the result gets the failure in the same form. If this fails as well there is nobody to tell.
+		_ = cli.JSON(s.Out, failure{Error: err.Error(), Hint: cli.HintOf(err), Exit: code})
+	}
+	return code
+}
+
+// failure is what --json prints where there is no result.
+type failure struct {
+	Error string   `json:"error"`
+	Hint  string   `json:"hint,omitempty"`
+	Exit  cli.Code `json:"exit"`
+}
+
+// counted counts what was printed.
+type counted struct {
+	w io.Writer
+	n int
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	c.n += len(p)
+	return c.w.Write(p)
+}
+
+// asksJSON tells whether --json is among the arguments. The options may not have been understood, so this looks by itself.
+func asksJSON(args []string) bool {
+	for _, a := range args {
+		if a == "--" {
+			return false
+		}
+		if a == "--json" || a == "--json=true" {
+			return true
+		}
+	}
+	return false
 }
 
 func (v *Verb) run(ctx context.Context, s Streams, args []string) error {

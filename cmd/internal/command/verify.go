@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/pflag"
 
 	"tresor/cmd/internal/cli"
+	"tresor/index/blockhash"
 	"tresor/index/format"
 	"tresor/index/verify"
 )
@@ -19,7 +21,7 @@ func verifyVerb() *Verb {
 		Short: "Compares files of a volume with their hashes, or one with a file outside by reading only that.",
 		Codes: []cli.Meaning{
 			{Code: cli.ExitOK, Text: "all files are what they should be"},
-			{Code: cli.ExitFailure, Text: "a file could not be verified"},
+			{Code: cli.ExitFailure, Text: "a file could not be verified, or was written meanwhile"},
 			{Code: cli.ExitUsage, Text: "wrong command line"},
 			{Code: cli.ExitBusy, Text: "another process owns the volume"},
 			{Code: cli.ExitCorrupt, Text: "something is lost, cannot be read, or differs; or a volume or file is damaged"},
@@ -65,12 +67,12 @@ func (v *verifyFiles) Run(ctx context.Context, s Streams, args []string) error {
 	defer progress.Done()
 	var list []*verified
 	var first error
-	good := true
+	good, damaged := true, false
 	for _, name := range args {
-		res, err := v.one(ctx, name, progress)
+		res, err := v.one(ctx, name, s.Err, progress)
 		progress.Done()
 		list = append(list, res)
-		good = good && res.Good
+		good, damaged = good && res.Good, damaged || res.damaged()
 		if err != nil {
 			res.Error = err.Error()
 			if first != nil { // the last line of the command is for the first
@@ -93,18 +95,39 @@ func (v *verifyFiles) Run(ctx context.Context, s Streams, args []string) error {
 			return errors.Join(first, err)
 		}
 	}
-	if !good && ctx.Err() == nil {
+	switch {
+	case damaged && ctx.Err() == nil:
 		return cli.Exit(cli.ExitCorrupt, first)
+	case !good && first == nil: // written meanwhile: a line says so
+		return cli.Exit(cli.ExitFailure, nil)
 	}
 	return first
 }
 
+// damaged tells whether something was found.
+func (v *verified) damaged() bool {
+	return v.Stored != nil && v.Stored.Damaged() || v.Outside != nil && v.Outside.Damaged()
+}
+
 // one verifies one file; the result says what was found by the time of an error.
-func (v *verifyFiles) one(ctx context.Context, name string, progress *cli.Progress) (*verified, error) {
+func (v *verifyFiles) one(ctx context.Context, name string, warn io.Writer, progress *cli.Progress) (*verified, error) {
 	res := &verified{Path: name, Good: true}
 	t, err := verifyTarget(name)
 	if err != nil {
 		return res, err
+	}
+	if v.against != "" && t.Refresh == nil {
+		idx, err := readIndex(t.File)
+		if err != nil {
+			cli.Note(warn, "verify", "the index cannot be read, and is not compared: %v", err)
+		} else {
+			defer idx.Close()
+			table := idx.Table()
+			t.Known = func(h *blockhash.Hash) (format.Address, bool) {
+				a, _, ok := table.Lookup(h)
+				return a, ok
+			}
+		}
 	}
 	begin := time.Now()
 	defer func() { res.Seconds = time.Since(begin).Seconds() }()

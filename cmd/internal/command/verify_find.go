@@ -14,6 +14,7 @@ import (
 	"tresor/cmd/internal/cli"
 	"tresor/index"
 	"tresor/index/format"
+	"tresor/index/indexfile"
 	"tresor/index/verify"
 )
 
@@ -77,6 +78,16 @@ func storedFile(parent string, m *index.Mount, rel string) (t verify.Target, err
 	return t, nil
 }
 
+// readIndex reads the index of the volume at rest that an underlying file lies in. The caller closes it.
+func readIndex(underlying string) (*indexfile.File, error) {
+	p, err := index.Acquire(index.Location{Parent: underlying}, index.Read)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	return indexfile.Open(p.FS, p.IndexPath, p.Config, indexfile.Options{ReadOnly: true})
+}
+
 // servedName is the name in the mount of a file of the volume.
 func servedName(m *index.Mount, rel string) (string, error) {
 	below, ok := strings.CutPrefix("/"+rel, strings.TrimSuffix(m.Root, "/")+"/")
@@ -117,14 +128,26 @@ func verifyText(w io.Writer, v *verified) error {
 			fmt.Fprintf(&b, "%s: %s: and %d more\n", v.Path, what, r.More)
 		}
 		if r.Changing > 0 {
-			fmt.Fprintf(&b, "%s: %s: %d blocks are being written, nothing is known of them\n", v.Path, what, r.Changing)
+			fmt.Fprintf(&b, "%s: %s: %d blocks are being written, nothing is known of them; verify it again\n", v.Path, what, r.Changing)
 		}
 		if r.Good() && v.Error == "" {
-			fmt.Fprintf(&b, "%s: %s: good, %d bytes in %d blocks, %d bytes read at %s\n", v.Path, what, r.Size, r.Entries, r.Read, rate(r.Read, v.Seconds))
+			fmt.Fprintf(&b, "%s: %s: good, %d bytes in %d blocks, %d bytes read at %s%s\n",
+				v.Path, what, r.Size, r.Entries, r.Read, rate(r.Read, v.Seconds), unread(v, r))
 		}
 	}
 	one("stored", v.Stored)
 	one("against", v.Outside)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// unread says what a comparison with an outside file leaves open.
+func unread(v *verified, r *verify.Report) string {
+	switch {
+	case r != v.Outside || v.Stored != nil:
+		return ""
+	case r.IndexChecked:
+		return "; the index has all of its blocks, which were not read"
+	}
+	return "; the stored blocks were not read (--read does that)"
 }

@@ -1,0 +1,83 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"tresor/index"
+)
+
+// reportTarget is where a report goes that is kept. It is looked at before the work begins, so that no work is done whose report nobody
+// gets, and so that it never lands on a file of the volume.
+type reportTarget struct {
+	path   string // with symbolic links followed; empty: none is asked for
+	direct bool   // a device or a pipe: written to, not replaced
+}
+
+// find checks the name that the user gave.
+func (t *reportTarget) find(name string, p *index.Parent) error {
+	if name == "" {
+		return nil
+	}
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return fmt.Errorf("report %s: %w", name, err)
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("report %s: %w", name, err)
+	}
+	path = filepath.Join(dir, filepath.Base(path))
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	if path == p.Dir || strings.HasPrefix(path, p.Dir+"/") {
+		return arguments("report %s: it lies in the volume: give a file outside %s", name, p.Dir)
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return fmt.Errorf("report %s: %w", name, err)
+	case info.IsDir():
+		return arguments("report %s: it is a directory: give a file", name)
+	case !info.Mode().IsRegular():
+		t.direct = true
+	}
+	for _, own := range []string{p.IndexPath, p.BlocksPath} {
+		if other, e := os.Stat(own); e == nil && err == nil && os.SameFile(info, other) {
+			return arguments("report %s: it is the volume's %s", name, own)
+		}
+	}
+	t.path = path
+	return nil
+}
+
+// write writes the report: a file whole or not at all.
+func (t *reportTarget) write(data []byte) error {
+	if t.direct {
+		f, err := os.OpenFile(t.path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(data)
+		return errors.Join(err, f.Close())
+	}
+	f, err := os.CreateTemp(filepath.Dir(t.path), ".ddumbfs-report-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), t.path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

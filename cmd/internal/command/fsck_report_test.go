@@ -1,0 +1,89 @@
+package command
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tresor/cmd/internal/cli"
+)
+
+// TestReportStaysOutside: a report never lands on a file of the volume, whatever leads there, and is refused before the repair begins.
+func TestReportStaysOutside(t *testing.T) {
+	dir := t.TempDir()
+	parent := filepath.Join(dir, "v")
+	if err := os.Mkdir(parent, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	blocks := filepath.Join(dir, "blocks")
+	if code, _, msg := invoke(t, "mkfs", "-s", "4M", "-B", "4k", "-b", blocks, parent); code != 0 {
+		t.Fatal(msg)
+	}
+	if err := os.Symlink(filepath.Join(parent, "ddfs.cfg"), filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(filepath.Join(parent, "ddfs.cfg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{parent + "/ddfs.cfg", parent + "/ddfsroot/new", dir + "/link", blocks, dir, dir + "/no/report", parent} {
+		if code, _, msg := invoke(t, "fsck", "-n", "--report", name, parent); code != cli.FsckErrors || !strings.Contains(msg, "report") {
+			t.Errorf("--report %s: have code %d, %q; want a refusal", name, code, msg)
+		}
+	}
+	if after, err := os.ReadFile(filepath.Join(parent, "ddfs.cfg")); err != nil || string(after) != string(before) {
+		t.Errorf("the configuration changed: %q (%v)", after, err)
+	}
+	if head, err := os.ReadFile(blocks); err != nil || !strings.HasPrefix(string(head), "DDUMBFSB") {
+		t.Errorf("the block file changed (%v)", err)
+	}
+	// A neighbour with the name of a temporary file stays.
+	neighbour := filepath.Join(dir, "report.tmp")
+	if err := os.WriteFile(neighbour, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	report := filepath.Join(dir, "report")
+	if code, _, msg := invoke(t, "fsck", "-n", "--report", report, parent); code != cli.FsckOK {
+		t.Fatal(msg)
+	}
+	text, err := os.ReadFile(report)
+	if err != nil || !json.Valid(text) || !strings.Contains(string(text), `"files_damaged": 0`) {
+		t.Errorf("the report is %q (%v)", text, err)
+	}
+	if kept, err := os.ReadFile(neighbour); err != nil || string(kept) != "mine" {
+		t.Errorf("the neighbour is %q (%v)", kept, err)
+	}
+	// And an index is never made in place of a user's file.
+	user := filepath.Join(parent, "ddfsroot", "user")
+	if err := os.WriteFile(user, []byte("a user's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{user, parent + "/ddfs.cfg", blocks} {
+		if code, _, msg := invoke(t, "fsck", "-r", "-f", "--index", name, parent); code != cli.FsckErrors {
+			t.Errorf("--index %s: have code %d, %q; want a refusal", name, code, msg)
+		}
+	}
+	if kept, err := os.ReadFile(user); err != nil || string(kept) != "a user's" {
+		t.Errorf("the user's file is %q (%v)", kept, err)
+	}
+}
+
+// TestFailureAsJSON: a program that asked for JSON gets the failure as JSON.
+func TestFailureAsJSON(t *testing.T) {
+	for _, args := range [][]string{{"fsck", "-n", "--json", "/nowhere"}, {"scrub", "--json", "/nowhere"}, {"reclaim", "--json", "/nowhere"}} {
+		code, out, _ := invoke(t, args...)
+		var have failure
+		if err := json.Unmarshal([]byte(out), &have); err != nil || have.Error == "" || have.Exit != code {
+			t.Errorf("%q: have %q (%v), want an object with the error and exit %d", args, out, err, code)
+		}
+	}
+}
+
+// invoke is run with what is looked at here.
+func invoke(t *testing.T, args ...string) (cli.Code, string, string) {
+	t.Helper()
+	c := run(t, append([]string{"ddumbfs"}, args...)...)
+	return c.code, c.out, c.err
+}
