@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -258,11 +259,9 @@ func (h *hooked) OpenFile(name string, flag int, perm iofs.FileMode) (disk.File,
 // TestNameGoesWhileOthersStay removes, or replaces, one name of a file with two between being listed and being opened: the other name still
 // counts.
 func TestNameGoesWhileOthersStay(t *testing.T) {
-	for name, change := range map[string]func(r *rig){
-		"removed": func(r *rig) { r.remove("a") },
-		"replaced": func(r *rig) {
-			r.must("rename", r.fs.Rename(r.path("c"), r.path("a")))
-		},
+	for name, change := range map[string]func(r *rig, path string){
+		"removed":  func(r *rig, path string) { r.must("remove", r.fs.Remove(path)) },
+		"replaced": func(r *rig, path string) { r.must("rename", r.fs.Rename(r.path("c"), path)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -271,15 +270,15 @@ func TestNameGoesWhileOthersStay(t *testing.T) {
 			list := r.create("a", 1, 2)
 			r.create("c", 3)
 			r.must("link", os.Link(r.path("a"), filepath.Join(r.path("b"))))
-			changed := false
+			// Whichever of the two names the walk, which is parallel, comes to first.
+			var changed atomic.Bool
 			h.open = func(name string) {
-				if name == r.path("a") && !changed {
-					changed = true
-					change(r)
+				if (name == r.path("a") || name == r.path("b")) && changed.CompareAndSwap(false, true) {
+					change(r, name)
 				}
 			}
 			rep := r.mustRun()
-			if !changed {
+			if !changed.Load() {
 				t.Fatal("the name was not changed")
 			}
 			if rep.EntriesDeleted > 1 {

@@ -3,11 +3,13 @@ package faults
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
 	"tresor/index"
 	"tresor/index/disk/disktest"
+	"tresor/index/format"
 	"tresor/index/fsck"
 )
 
@@ -74,7 +76,9 @@ func (x *matrix) judgeData(o *outcome, d *disktest.FS, what string) {
 		x.t.Errorf("%s: mount at the end: %v", what, l.err)
 		return
 	}
-	if used := l.tidy(what); used != x.used {
+	// A file that was never synced may have come without a header; then it lies in the quarantine, and keeps its blocks.
+	_, err := d.Lstat(filepath.Join(volumeDir, format.QuarantineName))
+	if used := l.tidy(what); used != x.used && !(o.how != disktest.Keep && err == nil) {
 		x.t.Errorf("%s: %d blocks are in use after another run and a reclaim, want %d", what, used, x.used)
 	}
 }

@@ -130,7 +130,7 @@ func upkeepOperations() []operation {
 			l.write("more", 0, l.data(131, 20*l.v.bs))
 			l.fsync("more")
 		}},
-		{name: "a life", start: furnish, open: true, loose: true, run: someLife},
+		{name: "a life", start: furnish, open: true, loose: true, uneven: true, run: someLife},
 	}
 }
 
