@@ -63,6 +63,12 @@ func (r *repairer) seeTo(ctx context.Context, e recipe.WalkEntry) error {
 	if err != nil {
 		return err
 	}
+	if blank, err := r.blank(ctx, in, h); err != nil || blank {
+		if err == nil {
+			err = r.empty(e, h)
+		}
+		return err
+	}
 	size, ok, err := r.restorable(ctx, file, h)
 	if err != nil {
 		return err

@@ -4,9 +4,11 @@ import (
 	"io"
 	"maps"
 	"math"
+	"path/filepath"
 	"slices"
 
 	"tresor/index/disk/disktest"
+	"tresor/index/format"
 	"tresor/index/fsck"
 	"tresor/index/indextest"
 )
@@ -40,7 +42,10 @@ func (o *outcome) compareFile(l *life, what, name string, allowed [][]byte) {
 	l.t.Helper()
 	absent := slices.ContainsFunc(allowed, func(p []byte) bool { return p == nil })
 	if !l.exists(name) {
-		if !absent {
+		// A file that was changed and not synced since may come without its header, and is set aside with what it names.
+		_, err := l.d.Lstat(filepath.Join(volumeDir, format.QuarantineName, name))
+		aside := err == nil && len(allowed) > 1 && !o.exact
+		if !absent && !aside {
 			l.t.Errorf("%s: %s is gone", what, name)
 		}
 		return
