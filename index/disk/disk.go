@@ -64,6 +64,10 @@ type File interface {
 	// wait; n 0 means up to the end. It promises no durability, and does
 	// nothing where it is not supported.
 	Flush(off, n int64) error
+	// FlushWait is Flush that waits until the pages are out. It promises no
+	// durability either, but an error means that pages were lost: no later Sync
+	// may report it again.
+	FlushWait(off, n int64) error
 	// Allocate reserves room for [off, off+n) without changing the size or the
 	// content; ErrUnsupported where the file system cannot.
 	Allocate(off, n int64) error

@@ -140,9 +140,16 @@ func (f *osFile) SyncAll() error {
 // Flush implements File. It does not take the file's write error away from a
 // later Sync, since it does not wait.
 func (f *osFile) Flush(off, n int64) error {
-	err := f.do("flush", off, func(fd int) error {
-		return unix.SyncFileRange(fd, off, n, unix.SYNC_FILE_RANGE_WRITE)
-	})
+	return f.flush(off, n, unix.SYNC_FILE_RANGE_WRITE)
+}
+
+// FlushWait implements File.
+func (f *osFile) FlushWait(off, n int64) error {
+	return f.flush(off, n, unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
+}
+
+func (f *osFile) flush(off, n int64, flags int) error {
+	err := f.do("flush", off, func(fd int) error { return unix.SyncFileRange(fd, off, n, flags) })
 	if errors.Is(err, ErrUnsupported) || errors.Is(err, unix.ESPIPE) {
 		return nil
 	}

@@ -44,12 +44,14 @@ type File struct {
 	// cleared by a flush while the caller's slot locks keep those slots still.
 	dirty *bitmap.Atomic
 
-	// flush guards the buffer, written and sealed. Writes to the file happen under it; no other lock is taken under it but
+	// flush guards the buffer, written, sealed and unwritten. Writes to the file happen under it; no other lock is taken under it but
 	// the caller's slot locks, for the time of a copy.
 	flush   sync.Mutex
 	buffer  []byte
 	written []byte // the bitmap as the file has it
 	sealed  bool   // the magic is in the file
+	// unwritten is why pages that a flush had handed to the disk did not arrive. It stays: they are due no more, and nothing mends that.
+	unwritten error
 }
 
 // Open reads a whole index file. A magic or a size that does not fit the configuration is a *format.CorruptError that
@@ -166,7 +168,10 @@ func (x *File) Close() error {
 
 // Sync makes what was flushed durable.
 func (x *File) Sync() error {
-	if err := x.disk.Sync(); err != nil {
+	err := x.disk.Sync()
+	x.flush.Lock()
+	defer x.flush.Unlock()
+	if err = errors.Join(x.unwritten, err); err != nil {
 		return fmt.Errorf("sync index: %w", err)
 	}
 	return nil

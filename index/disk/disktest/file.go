@@ -175,6 +175,9 @@ func (f *file) Flush(off, _ int64) error {
 	return err
 }
 
+// FlushWait implements disk.File: like Flush, with a failure that is a loss.
+func (f *file) FlushWait(off, n int64) error { return f.Flush(off, n) }
+
 // Allocate implements disk.File. It checks for room and reserves none.
 func (f *file) Allocate(off, n int64) error {
 	_, err := f.begin(Allocate, off)

@@ -372,6 +372,7 @@ func testInodes(s *suite) {
 func testSyncs(s *suite) {
 	f := s.create("f", "data")
 	s.ok(f.Flush(0, 4))
+	s.ok(f.FlushWait(0, 4))
 	s.ok(f.Sync())
 	s.ok(f.SyncAll())
 	s.ok(s.fs.SyncDir(s.dir))
