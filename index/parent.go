@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	iofs "io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -154,7 +153,10 @@ func (p *Parent) LoadSnapshot() (*bitmap.Bitmap, error) {
 
 func (p *Parent) readConfig(l Location) error {
 	name := p.Path(format.ConfigName)
-	data, err := readSmall(p.FS, name)
+	data, err := disk.ReadSmall(p.FS, name, 0, maxConfig)
+	if errors.Is(err, disk.ErrTooLong) {
+		err = format.Mark(format.ErrCorrupt, err)
+	}
 	if err != nil {
 		return fmt.Errorf("open volume %s: %w", p.Dir, err)
 	}
@@ -303,25 +305,5 @@ func findParent(fs disk.FS, path string) (string, error) {
 	}
 }
 
-// maxConfig bounds how much of a configuration is read: a real one has some 500 bytes.
+// maxConfig bounds how much of a configuration is read, in bytes: a real one has some 500.
 const maxConfig = 64 << 10
-
-func readSmall(fs disk.FS, name string) ([]byte, error) {
-	f, err := fs.OpenFile(name, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	if size > maxConfig {
-		return nil, &format.CorruptError{File: name, What: "configuration size", Want: fmt.Sprintf("at most %d bytes", maxConfig), Have: fmt.Sprint(size)}
-	}
-	data := make([]byte, size)
-	if err := disk.ReadFull(f, data, 0); err != nil {
-		return nil, err
-	}
-	return data, nil
-}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/index/disk"
 	"tresor/index/format"
 )
@@ -12,7 +14,7 @@ import (
 // migrateCommand is what goes on with the migration that dir is a part of: its MigrateName says from where it is filled or, with -m, to where
 // its block file goes.
 func migrateCommand(fs disk.FS, dir string) string {
-	data, _ := readSmall(fs, filepath.Join(dir, format.MigrateName)) // without it the user knows
+	data, _ := disk.ReadSmall(fs, filepath.Join(dir, format.MigrateName), unix.O_NOFOLLOW, maxConfig) // without it the user knows
 	for line := range strings.Lines(string(data)) {
 		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 		path, err := strconv.Unquote(value)

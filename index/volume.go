@@ -7,8 +7,9 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"tresor/index/bitmap"
 	"tresor/index/blockfile"
@@ -288,16 +289,19 @@ func (l *lifecycle) begin(p *Parent, used *bitmap.Bitmap, barrier func() error) 
 	}
 	l.last.Store(time.Now().UnixNano())
 	if dirty {
-		return indexfile.WriteMark(p.FS, p.Dir, indexfile.MarkSession)
+		return indexfile.WriteMarkAnyway(p.FS, p.Dir, indexfile.MarkSession)
 	}
 	if err := createFlag(p, format.CleanName); err != nil {
 		return err
 	}
 	l.quiet.Store(true)
-	err = indexfile.BeginSession(p.FS, p.Dir, used, barrier)
-	if errors.Is(err, syscall.ENOSPC) {
-		// An empty mark takes no room. It does not say whose session this is, so that a repair trusts nothing.
-		return createFlag(p, format.DirtyName)
+	var lost error // of the barrier: that is no matter of room for a snapshot
+	err = indexfile.BeginSession(p.FS, p.Dir, used, func() error {
+		lost = barrier()
+		return lost
+	})
+	if lost == nil && errors.Is(err, unix.ENOSPC) {
+		return indexfile.WriteMarkAnyway(p.FS, p.Dir, indexfile.MarkForeign)
 	}
 	return err
 }
@@ -346,7 +350,7 @@ func (l *lifecycle) end(p *Parent) error {
 }
 
 func createFlag(p *Parent, name string) error {
-	f, err := p.FS.OpenFile(p.Path(name), os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := p.FS.OpenFile(p.Path(name), os.O_CREATE|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}

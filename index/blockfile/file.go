@@ -16,6 +16,7 @@ package blockfile
 import (
 	"errors"
 	"fmt"
+	iofs "io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -72,7 +73,11 @@ func openUnchecked(fsys disk.FS, name string, g *format.Geometry, readOnly bool,
 		flag = flag&^os.O_RDWR | os.O_RDONLY
 	}
 	f, err := fsys.OpenFile(name, flag, 0)
-	if err != nil {
+	switch {
+	case errors.Is(err, iofs.ErrNotExist):
+		return nil, fmt.Errorf("open block file: %w: attach the disk that it lies on, or say where it is (--blocks PATH, of a mount -o blocks=PATH); "+
+			"without it only the names of the files are left", err)
+	case err != nil:
 		return nil, fmt.Errorf("open block file: %w", err)
 	}
 	return &File{f: f, g: g, readOnly: readOnly}, nil

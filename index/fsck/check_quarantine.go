@@ -40,7 +40,7 @@ func (c *checker) quarantine(ctx context.Context) error {
 		c.found([]Finding{{Kind: FileUnreadable, Path: format.QuarantineName, Err: err}}, &c.sum.FileErrors, 1)
 	}
 	if c.sum.Quarantined > 0 {
-		c.v.logf("== Quarantine: %d files in %s, what they refer to counts as in use", c.sum.Quarantined, c.v.path(format.QuarantineName))
+		c.v.logf("== Quarantine: %s in %s, whose blocks count as in use", format.Count(c.sum.Quarantined, "file"), c.v.path(format.QuarantineName))
 	}
 	return ctx.Err()
 }

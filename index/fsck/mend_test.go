@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"tresor/index/disk/disktest"
 	"tresor/index/format"
 	"tresor/index/fsck"
 	"tresor/index/indextest"
@@ -61,4 +64,35 @@ func tear(e []format.Entry, g *format.Geometry) {
 		}
 	}
 	panic("no entry lies across the end of a sector")
+}
+
+// TestMendUnreadable: a block that the disk does not deliver when a hash is to be mended by it costs nothing; another day it is.
+func TestMendUnreadable(t *testing.T) {
+	content := random(84, 12*4096)
+	for n := 0; ; n++ {
+		m := disktest.New()
+		v := indextest.New(t, indextest.Options{FS: m, Dir: "/v", Hash: "SHA1", Blocks: 200})
+		v.Store(map[string][]byte{"f": content})
+		size, e := v.Recipe("f")
+		e[5].Hash[7] ^= 0x10
+		v.WriteRecipe("f", size, e)
+		m.Inject(disktest.Fault{Call: disktest.Call{Kind: disktest.Read, Site: "blockfile.(*File).readAt"}, N: n, Err: unix.EIO})
+		res := v.Repair(fsck.RepairOptions{})
+		fired := m.Fired()
+		m.Heal()
+		if have, err := v.ReadFile("f"); err != nil || !bytes.Equal(have, content) {
+			if res.Unreadable == 0 || res.Damaged() != 1 {
+				t.Errorf("fault at read %d: have %d unreadable blocks and %d damaged files, want 1 and 1", n, res.Unreadable, res.Damaged())
+			}
+			v.Repair(fsck.RepairOptions{})
+		}
+		assertFile(t, v, "f", content)
+		indextest.AssertStatus(t, m, "/v", fsck.OK)
+		if fired == 0 {
+			if n < 2 {
+				t.Errorf("the repair made only %d reads", n)
+			}
+			return
+		}
+	}
 }

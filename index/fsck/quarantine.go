@@ -39,6 +39,7 @@ func (r *repairer) quarantine(ctx context.Context) error {
 		}
 		if err := r.seeTo(ctx, e); err != nil && ctx.Err() == nil {
 			r.missed(e.Path, err)
+			_ = r.scanFile(ctx, e, r.hold) // as in settle
 		}
 		return ctx.Err()
 	}, func(path string, err error) error {

@@ -38,10 +38,10 @@ func (r *repairer) proveBlocks(ctx context.Context) error {
 		}
 	}
 	if right > 2*wrong {
-		r.v.logf("the header of the block file is damaged; it is ours by the content of %d of %d blocks", right, right+wrong)
+		r.v.logf("the header of the block file is damaged; it is ours by the content of %d of %s", right, format.Count(uint64(right+wrong), "block"))
 		return nil
 	}
-	return fmt.Errorf("%w; of %d blocks that files refer to, %d are there: %w", r.head.Magic, len(sample), right, ErrNotBlocks)
+	return fmt.Errorf("%w; of %s that files refer to, %d found there: %w", r.head.Magic, format.Count(uint64(len(sample)), "block"), right, ErrNotBlocks)
 }
 
 // sample is up to proofs entries, each of all that lie in the block file as likely as any other, the same ones every time.
@@ -91,9 +91,9 @@ type CutError struct {
 }
 
 func (e *CutError) Error() string {
-	return fmt.Sprintf("block file %s was cut or not copied whole: want at least %d bytes, have %d; %d blocks of files are missing. "+
-		"Nothing was changed: find the whole file, or go on with fsck -n -f, which makes these blocks lost "+
-		"(their hashes stay in the files, so that -R finds them in a whole file later)", e.File, e.Want, e.Have, e.Blocks)
+	return fmt.Sprintf("block file %s was cut or not copied whole: want at least %d bytes, have %d; it lacks %s of files. "+
+		"Nothing was changed: find the whole file, or go on with fsck -n -f, which makes what is missing lost "+
+		"(the hashes stay in the files, so that -R finds the content in a whole file later)", e.File, e.Want, e.Have, format.Count(e.Blocks, "block"))
 }
 
 // Is makes every CutError one of class format.ErrCorrupt.
@@ -119,7 +119,7 @@ func (r *repairer) refuseCut(context.Context) error {
 		return nil
 	}
 	if r.o.Force {
-		r.v.logf("the block file lacks %d blocks of files: they become lost", n)
+		r.v.logf("the block file lacks %s of files: lost from now on", format.Count(n, "block"))
 		r.cut.Each(0, func(i uint64) bool {
 			r.suspect.Set(i)
 			return true

@@ -29,6 +29,8 @@ func (r *repairer) settle(ctx context.Context) error {
 		err := f.run(ctx)
 		if err != nil && ctx.Err() == nil {
 			r.missed(e.Path, err)
+			// What was found for it must wait for the next repair. If it cannot be read either, there is no more to be known of it.
+			_ = r.scanFile(ctx, e, r.hold)
 		}
 		r.fixed(&f, err)
 		m.Add(1)
@@ -40,7 +42,7 @@ func (r *repairer) settle(ctx context.Context) error {
 	if err := r.quarantine(ctx); err != nil {
 		return err
 	}
-	r.res.Incomplete = r.incomplete.Load()
+	r.res.Incomplete, r.res.Unreadable = r.incomplete.Load(), r.unreadable.Count()
 	if r.o.DryRun {
 		return nil
 	}
@@ -117,28 +119,14 @@ func (f *fileRepair) settle(ctx context.Context, file *recipe.File) (err error) 
 // entries repairs raw entries, the first of which has number first, and writes runs of changed ones.
 func (f *fileRepair) entries(first uint64, raw []byte) error {
 	g := f.r.v.Geometry
-	size := g.EntrySize
-	from := -1 // start of the run of changed entries, in bytes
-	for at := 0; at+size <= len(raw); at += size {
-		p := raw[at : at+size]
-		changed := f.entry(first+uint64(at/size), p)
-		if first+uint64(at/size) >= f.needed && !(g.Addr(p) == format.AddressZero && isZero(g, p[g.AddrSize:])) {
+	return recipe.Changed(raw, g.EntrySize, func(i int, p []byte) bool {
+		n := first + uint64(i)
+		changed := f.entry(n, p)
+		if n >= f.needed && !(g.Addr(p) == format.AddressZero && isZero(g, p[g.AddrSize:])) {
 			f.surplus = true
 		}
-		switch {
-		case changed && from < 0:
-			from = at
-		case !changed && from >= 0:
-			if err := f.write(first+uint64(from/size), raw[from:at]); err != nil {
-				return err
-			}
-			from = -1
-		}
-	}
-	if from < 0 {
-		return nil
-	}
-	return f.write(first+uint64(from/size), raw[from:len(raw)/size*size])
+		return changed
+	}, func(i int, raw []byte) error { return f.write(first+uint64(i), raw) })
 }
 
 // entry sets entry number n to what it should be and tells whether that changed it.
@@ -172,13 +160,13 @@ func (f *fileRepair) entry(n uint64, p []byte) (changed bool) {
 	case ok:
 		r.inUse.Set(uint64(have))
 		return f.set(p, have)
+	case f.mend(n, p):
+		return true
 	case data && r.unreadable.Get(uint64(a)):
 		// The disk may deliver it another day.
 		r.inUse.Set(uint64(a))
 		f.report.Letters.corrupt(true)
 		return false
-	case f.mend(n, p):
-		return true
 	}
 	f.report.Letters.corrupt(true)
 	return f.set(p, format.AddressLost)

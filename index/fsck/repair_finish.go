@@ -6,6 +6,7 @@ import (
 	"fmt"
 	iofs "io/fs"
 	"path/filepath"
+	"syscall"
 
 	"tresor/index/bitmap"
 	"tresor/index/format"
@@ -23,8 +24,9 @@ func (r *repairer) publish(context.Context) error {
 		r.v.logf("some files could not be read: nothing is freed")
 		used.Or(r.allocated)
 		used.Or(r.inFiles.Bitmap())
-		if r.v.Unclean || r.fresh {
-			// Files that were not seen may have blocks that were allocated since: anywhere that there is something.
+		if r.v.Unclean || r.fresh || r.unsound {
+			// Files that were not seen may have blocks that were allocated since, or that a damaged bitmap calls free: anywhere that
+			// there is something.
 			stored, err := r.stored()
 			if err != nil {
 				return err
@@ -83,8 +85,8 @@ func (v *Volume) makeIndexDir() error {
 	return nil
 }
 
-// finish puts the head of the block file right, writes the report, renews the snapshot, records the index and takes the marks away. That of a rebuild goes first: a crash
-// between the two leaves a volume that needs the repair of a clean one, which has next to nothing to do.
+// finish puts the head of the block file right, writes the report, renews the snapshot, records the index and takes the marks away. That of a
+// rebuild goes first: a crash between the two leaves a volume that needs the repair of a clean one, which has next to nothing to do.
 func (r *repairer) finish(context.Context) error {
 	v := r.v
 	r.reports.result(&r.res)
@@ -94,7 +96,9 @@ func (r *repairer) finish(context.Context) error {
 	if r.o.DryRun {
 		return nil
 	}
-	if err := r.reports.write(); err != nil {
+	if err := r.reports.write(); errors.Is(err, syscall.ENOSPC) && r.o.KeepDirty {
+		v.logf("the list of damaged files is not kept, as the disk is full: %v", err) // the caller has it
+	} else if err != nil {
 		return err
 	}
 	if err := r.snapshot(); err != nil {
@@ -108,8 +112,9 @@ func (r *repairer) finish(context.Context) error {
 			return err
 		}
 	}
-	if r.o.KeepDirty {
-		return indexfile.WriteMark(v.FS, v.Dir, indexfile.MarkSession)
+	// What files refer to that could not be read is kept, and the index may know nothing of it: the next repair looks again.
+	if r.o.KeepDirty || r.incomplete.Load() && (v.Unclean || r.fresh) {
+		return indexfile.WriteMarkAnyway(v.FS, v.Dir, indexfile.MarkSession)
 	}
 	return v.removeFile(format.DirtyName)
 }
@@ -146,7 +151,7 @@ func (v *Volume) mark() error {
 		return err
 	}
 	if !dirty || quiet {
-		if err := indexfile.WriteMark(v.FS, v.Dir, indexfile.MarkRepair); err != nil {
+		if err := indexfile.WriteMarkAnyway(v.FS, v.Dir, indexfile.MarkRepair); err != nil {
 			return err
 		}
 	}

@@ -18,7 +18,7 @@ func (r *repairer) order(ctx context.Context) error {
 	if r.fresh {
 		return nil
 	}
-	t, g := r.idx.Table(), r.v.Geometry
+	t, g, used := r.idx.Table(), r.v.Geometry, r.idx.Bitmap()
 	seen := bitmap.NewAtomic(g.BlockCount)
 	sound := true
 	var odd atomic.Bool // entries that the layout alone does not show to be wrong
@@ -39,7 +39,7 @@ func (r *repairer) order(ctx context.Context) error {
 					r.suspect.Set(uint64(a))
 					odd.Store(true)
 				}
-				if !r.allocated.Get(uint64(a)) {
+				if !r.allocated.Get(uint64(a)) || !r.v.Unclean && !used.Get(uint64(a)) {
 					odd.Store(true)
 				}
 			}

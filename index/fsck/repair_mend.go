@@ -2,6 +2,8 @@ package fsck
 
 import (
 	"bytes"
+	"errors"
+	"io"
 
 	"tresor/index/blockhash"
 	"tresor/index/format"
@@ -31,6 +33,9 @@ func (f *fileRepair) mend(n uint64, p []byte) bool {
 		f.block = make([]byte, g.BlockSize)
 	}
 	if err := r.blocks.Read(a, f.block); err != nil {
+		if !errors.Is(err, io.ErrUnexpectedEOF) {
+			r.unreadable.Set(uint64(a)) // it was hashed, and may be what was meant another day
+		}
 		return false
 	}
 	sum := g.Kind.Sum(f.block)

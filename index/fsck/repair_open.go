@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/index"
 	"tresor/index/bitmap"
 	"tresor/index/blockfile"
@@ -85,14 +87,14 @@ func (r *repairer) begin() (err error) {
 	return err
 }
 
-// widen completes what may be allocated where the bitmap alone does not tell: after an unclean stop, and without an index.
-// Blocks behind all that is known were appended since.
+// widen completes what may be allocated where the bitmap alone does not tell. The snapshot says the same as the bitmap of a volume that was
+// closed cleanly, unless that has decayed since. After an unclean stop, and without an index, blocks behind all that is known were appended.
 func (r *repairer) widen(context.Context) error {
-	if !r.v.Unclean && !r.fresh {
-		return nil
-	}
 	if r.v.Snapshot != nil {
 		r.allocated.Or(r.v.Snapshot)
+	}
+	if !r.v.Unclean && !r.fresh {
+		return nil
 	}
 	if r.blocks.Disk().IsDevice() && !r.fresh {
 		return nil
@@ -149,7 +151,7 @@ func (r *repairer) fixHead() error {
 
 // createFile makes one of the volume's own files, empty and durable; it may be there.
 func (v *Volume) createFile(name string) error {
-	f, err := v.FS.OpenFile(v.path(name), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := v.FS.OpenFile(v.path(name), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return fmt.Errorf("create %s: %w", name, err)
 	}

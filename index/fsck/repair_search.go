@@ -36,7 +36,7 @@ func (r *repairer) search(ctx context.Context) error {
 	if r.res.Searched = rest.Count(); r.res.Searched == 0 {
 		return nil
 	}
-	r.v.logf("some blocks are missing: looking for them in %d others", r.res.Searched)
+	r.v.logf("content is missing: looking for it in %s", format.Count(r.res.Searched, "other block"))
 	r.drop(func(a format.Address) bool { return !rest.Get(uint64(a)) })
 	rest.Each(0, func(i uint64) bool {
 		r.suspect.Set(i)

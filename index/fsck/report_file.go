@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"tresor/index/disk"
 	"tresor/index/format"
@@ -65,11 +66,16 @@ func (v *Volume) inTree(path string) bool {
 	return err == nil
 }
 
-// specialDir makes sure that the special directory is there.
+// specialDir makes sure that the special directory is there, and is no link that leads elsewhere.
 func (v *Volume) specialDir() error {
-	err := v.FS.Mkdir(filepath.Join(v.Root, format.SpecialName), 0o700)
-	if errors.Is(err, iofs.ErrExist) {
-		return nil
+	name := filepath.Join(v.Root, format.SpecialName)
+	err := v.FS.Mkdir(name, 0o700)
+	if !errors.Is(err, iofs.ErrExist) {
+		return err
+	}
+	info, err := v.FS.Lstat(name)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("the special directory %s is not a directory: %w", name, syscall.ENOTDIR)
 	}
 	return err
 }

@@ -200,29 +200,9 @@ func identify(fs disk.FS, name string, content io.ReaderAt, size int64) (string,
 
 // readSmall reads a short text file; a missing or an oversized one is empty.
 func readSmall(fs disk.FS, name string) (string, error) {
-	data, err := readWhole(fs, name, maxSmall)
-	if errors.Is(err, iofs.ErrNotExist) || errors.Is(err, format.ErrCorrupt) {
+	data, err := disk.ReadSmall(fs, name, 0, maxSmall)
+	if errors.Is(err, iofs.ErrNotExist) || errors.Is(err, disk.ErrTooLong) {
 		return "", nil
 	}
 	return string(data), err
-}
-
-func readWhole(fs disk.FS, name string, limit int64) ([]byte, error) {
-	f, err := fs.OpenFile(name, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	if size > limit {
-		return nil, &format.CorruptError{File: name, What: "file size", Want: fmt.Sprintf("at most %d bytes", limit), Have: fmt.Sprint(size)}
-	}
-	data := make([]byte, size)
-	if err := disk.ReadFull(f, data, 0); err != nil {
-		return nil, err
-	}
-	return data, nil
 }

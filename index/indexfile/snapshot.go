@@ -6,6 +6,7 @@ import (
 	iofs "io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"tresor/index/bitmap"
@@ -48,19 +49,32 @@ func LoadSnapshot(fs disk.FS, path string, blockCount uint64) (*bitmap.Bitmap, e
 // overlap. The caller keeps the blocks of b: one that is freed may get new content only after a snapshot without it is in place.
 //
 // On a full disk the old snapshot goes first, to make room for the new one, and if that is not enough there is none: a volume without a
-// snapshot only has more to hash after a crash, one that cannot be closed is worse. barrier may then be called more than once.
+// snapshot only has more to hash after a crash, one that cannot be closed is worse. barrier may then be called more than once, but not after a
+// sync in it has failed, whatever the reason: a kernel tells once what it could not write, and the next sync succeeds.
 func WriteSnapshot(fs disk.FS, dir string, b *bitmap.Bitmap, barrier func() error) error {
-	err := replaceSnapshot(fs, dir, b, barrier)
-	if !errors.Is(err, syscall.ENOSPC) {
+	var lost bool
+	guarded := func() error {
+		err := barrier()
+		lost = lost || syncFailed(err)
+		return err
+	}
+	err := replaceSnapshot(fs, dir, b, guarded)
+	if lost || !errors.Is(err, syscall.ENOSPC) {
 		return err
 	}
 	if e := errors.Join(remove(fs, filepath.Join(dir, format.SnapshotName)), remove(fs, filepath.Join(dir, ProofName)), fs.SyncDir(dir)); e != nil {
 		return errors.Join(err, e)
 	}
-	if err = replaceSnapshot(fs, dir, b, barrier); errors.Is(err, syscall.ENOSPC) {
+	if err = replaceSnapshot(fs, dir, b, guarded); !lost && errors.Is(err, syscall.ENOSPC) {
 		return barrier()
 	}
 	return err
+}
+
+// syncFailed tells whether an error is that of a sync.
+func syncFailed(err error) bool {
+	var failed *disk.Error
+	return errors.As(err, &failed) && strings.HasPrefix(failed.Op, "sync")
 }
 
 // replaceSnapshot is one try of WriteSnapshot.

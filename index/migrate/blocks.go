@@ -38,7 +38,7 @@ func (j *job) checkBlocks() error {
 		j.res.Way = Shared
 		return nil
 	}
-	if j.st.phase == copying || j.carried() {
+	if j.st.phase == copying {
 		return nil // a copy of ours may be there in part
 	}
 	d, err := blockfile.Open(j.dst.FS, j.dst.BlocksPath, j.dst.Geometry, true)
@@ -103,6 +103,9 @@ func (j *job) blocks(ctx context.Context) error {
 	case j.res.Way == Shared:
 		return nil
 	case j.res.Way == Moved:
+		if err := j.syncNames(); err != nil { // whoever moved it may have been killed before
+			return err
+		}
 		return j.settle()
 	case !j.carried():
 		j.res.Way = ByHand
@@ -192,6 +195,11 @@ func (j *job) rename() error {
 		return err
 	}
 	j.res.Way = Renamed
+	return j.syncNames()
+}
+
+// syncNames makes both names of the block file durable.
+func (j *job) syncNames() error {
 	return errors.Join(j.dst.FS.SyncDir(filepath.Dir(j.dst.BlocksPath)), j.src.FS.SyncDir(filepath.Dir(j.src.BlocksPath)))
 }
 

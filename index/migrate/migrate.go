@@ -99,10 +99,10 @@ type job struct {
 	used     *bitmap.Bitmap
 	last     uint64 // highest block in use
 	st       state
-	claimed  bool              // .rebuildfsck of the destination is that of st
-	marked   bool              // the source may have our marks
-	identity string            // of the source as it is
-	links    map[uint64]string // first path of files with several names, by inode
+	claimed  bool             // .rebuildfsck of the destination is that of st
+	marked   bool             // the source may have our marks
+	identity string           // of the source as it is
+	links    map[inode]string // first path of files with several names
 	meter    *progress.Meter
 	res      Result
 }
@@ -110,7 +110,7 @@ type job struct {
 // Run migrates from src to dst; both were acquired for index.Write and are not closed. Errors are of class format.ErrUnsupported where
 // hash or block size differ, format.ErrNoSpace where dst has too few blocks or its disk no room.
 func Run(ctx context.Context, src, dst *index.Parent, o Options) (*Result, error) {
-	j := &job{src: src, dst: dst, o: o, links: map[uint64]string{}}
+	j := &job{src: src, dst: dst, o: o, links: map[inode]string{}}
 	j.objects, _ = dst.FS.(disk.Objects)
 	j.source, _ = src.FS.(disk.Objects)
 	err := j.run(ctx)
@@ -130,7 +130,7 @@ func (j *job) run(ctx context.Context) error {
 	if err := j.loadState(); err != nil {
 		return err
 	}
-	if j.st.phase == done && (!j.claimed || j.st.way != Copied) {
+	if j.st.phase == done && (!j.claimed || j.st.way == Renamed || j.st.way == Moved) {
 		return j.wasDone()
 	}
 	if err := j.checkSource(); err != nil {
@@ -138,8 +138,10 @@ func (j *job) run(ctx context.Context) error {
 	}
 	if j.st.phase == done && !j.changed() {
 		return j.wasDone()
-	} else if j.st.phase == done {
-		j.st.phase = copying // nobody has used the destination yet, and the source is whole and has something else by now
+	} else if j.st.phase == done { // nobody has used the destination yet, and the source is whole and has something else by now
+		if j.st.phase = carrying; j.st.way == Copied {
+			j.st.phase = copying
+		}
 	}
 	if err := j.checkDestination(); err != nil {
 		return err
@@ -219,6 +221,9 @@ func (j *job) checkDestination() error {
 		if err := index.CheckUnfinished(j.dst.FS, j.dst.Dir, format.MigrateName, format.RebuildName); err != nil {
 			return err
 		}
+		if err := j.trust(); err != nil {
+			return err
+		}
 		return j.checkBlocks()
 	}
 	var own []string
@@ -247,7 +252,7 @@ func Compatible(src, dst *index.Parent) error {
 // checkEmpty refuses a destination that somebody uses.
 func (j *job) checkEmpty() error {
 	p := j.dst
-	if err := p.RootMissing(); err != nil {
+	if err := trees(p); err != nil {
 		return err
 	}
 	full := func(what string) error {

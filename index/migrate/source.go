@@ -82,7 +82,8 @@ func (j *job) giveBack() error {
 	return j.unmarkSource()
 }
 
-// identify says which content the source has: its configuration, its index, and which snapshot it was closed with; every mount makes another.
+// identify says which content the source has: its configuration, its index, and which snapshot it was closed with and when:
+// every mount makes another, and a repair that needs none records the index again.
 func (j *job) identify(x *indexfile.File) error {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q\n%s\n", j.src.Config.Marshal(), x.Content(nil))
@@ -91,12 +92,14 @@ func (j *job) identify(x *indexfile.File) error {
 		return err
 	}
 	fmt.Fprintf(h, "%q\n", proof)
-	info, err := j.src.FS.Lstat(j.src.Path(format.SnapshotName))
-	if err != nil && !errors.Is(err, iofs.ErrNotExist) {
-		return err
-	}
-	if err == nil {
-		fmt.Fprintf(h, "%d %d\n", info.Size(), info.ModTime().UnixNano())
+	for _, name := range []string{format.SnapshotName, indexfile.ProofName} {
+		info, err := j.src.FS.Lstat(j.src.Path(name))
+		if err != nil && !errors.Is(err, iofs.ErrNotExist) {
+			return err
+		}
+		if err == nil {
+			fmt.Fprintf(h, "%d %d\n", info.Size(), info.ModTime().UnixNano())
+		}
 	}
 	j.identity = hex.EncodeToString(h.Sum(nil))
 	return nil

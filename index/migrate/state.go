@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,6 +67,10 @@ func (j *job) loadState() error {
 	if text == "" || err != nil {
 		return err
 	}
+	// A process that was killed may have left names that are in memory only. What is read here, a power cut must not take back.
+	if err := j.dst.FS.SyncDir(j.dst.Dir); err != nil {
+		return err
+	}
 	s, ok := decodeState(text)
 	if !ok {
 		return &format.CorruptError{File: name, What: "state of a migration", Want: "what a migration of this program writes",
@@ -88,22 +91,15 @@ func (j *job) loadState() error {
 	return nil
 }
 
-// readText reads one of a volume's own files, at most maxState bytes; "" where there is none.
+// readText reads one of a volume's own files, at most maxState bytes; "" where there is none. A longer one is of class format.ErrCorrupt.
 func readText(p *index.Parent, name string) (string, error) {
-	f, err := p.FS.OpenFile(p.Path(name), os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, iofs.ErrNotExist) {
+	data, err := disk.ReadSmall(p.FS, p.Path(name), unix.O_NOFOLLOW, maxState)
+	switch {
+	case errors.Is(err, iofs.ErrNotExist):
 		return "", nil
+	case errors.Is(err, disk.ErrTooLong):
+		err = format.Mark(format.ErrCorrupt, err)
 	}
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return "", err
-	}
-	data := make([]byte, min(size, maxState))
-	err = disk.ReadFull(f, data, 0)
 	return string(data), err
 }
 

@@ -124,24 +124,24 @@ func (j *job) object(ctx context.Context, path string) error {
 // linked makes a further name of something that was carried over already, or carries it over.
 func (j *job) linked(info iofs.FileInfo, path string, carry func() (done bool, err error)) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	several := ok && st.Nlink > 1 && j.objects != nil
-	if first, ok := j.links[inode(st)]; several && ok {
+	if !ok || st.Nlink < 2 || j.objects == nil {
+		_, err := carry()
+		return err
+	}
+	id := inode{uint64(st.Dev), st.Ino}
+	if first, ok := j.links[id]; ok {
 		j.res.Links++
 		return j.objects.Link(j.dst.Path(first), j.dst.Path(path))
 	}
 	done, err := carry()
-	if done && several {
-		j.links[inode(st)] = path
+	if done {
+		j.links[id] = path
 	}
 	return err
 }
 
-func inode(st *syscall.Stat_t) uint64 {
-	if st == nil {
-		return 0
-	}
-	return st.Ino
-}
+// inode is a file whatever its name. Other file systems may be mounted in the tree, and have the same numbers.
+type inode struct{ dev, ino uint64 }
 
 // special carries a symlink, fifo, socket or device over.
 func (j *job) special(path string, info iofs.FileInfo) (bool, error) {

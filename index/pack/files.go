@@ -94,35 +94,20 @@ func (j *job) rewriteFiles(ctx context.Context) error {
 	})
 }
 
-// rewrite writes runs of changed entries back.
+// rewrite writes runs of changed entries back, and those that look right as well if a sync may have failed to bring them to the disk.
 func (f *stored) rewrite(first uint64, raw []byte) error {
 	g := f.j.p.Geometry
-	size := g.EntrySize
-	from := -1 // start of the run of changed entries, in bytes
-	for at := 0; at+size <= len(raw); at += size {
-		p := raw[at : at+size]
+	return recipe.Changed(raw, g.EntrySize, func(_ int, p []byte) bool {
 		have, known := f.j.indexed(p)
-		changed := known && g.Addr(p) != have
-		if changed {
-			var e format.Entry
-			g.GetEntry(p, &e)
-			e.Addr = have
-			g.PutEntry(p, &e)
+		if !known || g.Addr(p) == have {
+			return known && f.j.again
 		}
-		switch {
-		case changed && from < 0:
-			from = at
-		case !changed && from >= 0:
-			if err := f.write(first+uint64(from/size), raw[from:at]); err != nil {
-				return err
-			}
-			from = -1
-		}
-	}
-	if from < 0 {
-		return nil
-	}
-	return f.write(first+uint64(from/size), raw[from:len(raw)/size*size])
+		var e format.Entry
+		g.GetEntry(p, &e)
+		e.Addr = have
+		g.PutEntry(p, &e)
+		return true
+	}, func(i int, raw []byte) error { return f.write(first+uint64(i), raw) })
 }
 
 func (f *stored) write(first uint64, raw []byte) (err error) {

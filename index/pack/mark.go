@@ -5,6 +5,8 @@ import (
 	"fmt"
 	iofs "io/fs"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/indexfile"
@@ -63,8 +65,8 @@ func (j *job) withdraw() error {
 
 // claimed tells whether .rebuildfsck names the plan.
 func (j *job) claimed() (bool, error) {
-	text, err := readSmall(j.p.FS, j.p.Path(format.RebuildName), maxMark)
-	if errors.Is(err, iofs.ErrNotExist) || errors.Is(err, format.ErrCorrupt) {
+	text, err := disk.ReadSmall(j.p.FS, j.p.Path(format.RebuildName), unix.O_NOFOLLOW, maxMark)
+	if errors.Is(err, iofs.ErrNotExist) || errors.Is(err, disk.ErrTooLong) {
 		return false, nil
 	}
 	return string(text) == j.plan.claim(), err

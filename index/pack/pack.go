@@ -133,7 +133,9 @@ type job struct {
 	before int64 // bytes that the block file took on the disk
 	// touched tells that free blocks below U may have got room or content.
 	touched bool
-	res     Result
+	// again tells that somebody has rewritten files before, perhaps, and failed to sync them: what reads as right may be in memory only.
+	again bool
+	res   Result
 
 	// logging keeps the calls of Log apart. Nothing is taken under it.
 	logging sync.Mutex

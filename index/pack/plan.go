@@ -8,7 +8,8 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
-	"os"
+
+	"golang.org/x/sys/unix"
 
 	"tresor/index/bitmap"
 	"tresor/index/disk"
@@ -142,9 +143,12 @@ func (j *job) loadPlan() (*plan, error) {
 	const rest = 4 << 10 // everything but paths and bitmap, roughly
 	limit := int64((g.BlockCount+7)/8) + 2*(1<<16) + rest
 	name := j.p.Path(format.PackName)
-	data, err := readSmall(j.p.FS, name, limit)
-	if errors.Is(err, iofs.ErrNotExist) {
+	data, err := disk.ReadSmall(j.p.FS, name, unix.O_NOFOLLOW, limit)
+	switch {
+	case errors.Is(err, iofs.ErrNotExist):
 		return nil, nil
+	case errors.Is(err, disk.ErrTooLong):
+		err = format.Mark(format.ErrCorrupt, err)
 	}
 	if err != nil {
 		return nil, err
@@ -158,25 +162,4 @@ func (j *job) writePlan() error {
 		return fmt.Errorf("write down what moves: %w", err)
 	}
 	return nil
-}
-
-// readSmall reads a file of at most limit bytes.
-func readSmall(fs disk.FS, name string, limit int64) ([]byte, error) {
-	f, err := fs.OpenFile(name, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return nil, err
-	}
-	if size > limit {
-		return nil, &format.CorruptError{File: name, What: "file size", Want: fmt.Sprintf("at most %d bytes", limit), Have: fmt.Sprint(size)}
-	}
-	data := make([]byte, size)
-	if err := disk.ReadFull(f, data, 0); err != nil {
-		return nil, err
-	}
-	return data, nil
 }

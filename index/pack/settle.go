@@ -21,6 +21,10 @@ func resume(ctx context.Context, p *index.Parent, o Options) (r *Result, err err
 	if j.plan == nil {
 		return nil, nil
 	}
+	// A process that was killed may have left names that are in memory only. What is read here, a power cut must not take back.
+	if err := p.FS.SyncDir(p.Dir); err != nil {
+		return nil, err
+	}
 	defer func() { err = errors.Join(err, j.close()) }()
 	claimed, err := j.claimed()
 	if err != nil {
@@ -70,6 +74,7 @@ func (j *job) goOn(ctx context.Context) (*Result, error) {
 	}
 	j.moves.limit = j.plan.limit
 	j.res = Result{Used: j.moves.first, Moved: j.moves.limit, Rounds: 1, Resumed: true}
+	j.again = true
 	j.logf("going on with a pack of %d blocks", j.moves.limit)
 	if err := j.openBlocks(); err != nil {
 		return nil, err

@@ -269,8 +269,9 @@ func (c *converter) write(p *piece) (err error) {
 	}
 	entries, extra := shape(p.length, c.recoder.from)
 	length := c.recoder.to.EntryOffset(entries) + extra
-	// A file that grows has its length from the first piece on, one that shrinks keeps its own up to the last.
-	if size < length || p.last && size > length {
+	// A file that grows has its length from the first piece on, one that shrinks keeps its own up to the last. One that has its length already may
+	// have it in memory only.
+	if size <= length || p.last {
 		if err := f.Truncate(length); err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 type doneList struct {
 	f       disk.File
 	end     int64  // behind the last whole record
+	last    []byte // content of the last one that was loaded
 	batches uint64 // recorded
 	inodes  inodeSet
 	part    *piece // the file in the middle of its conversion, without its runs; nil where there is none
@@ -48,7 +49,11 @@ func (r *resizer) openDone() (*doneList, error) {
 		return nil, fmt.Errorf("list of the files that are done: %w", err)
 	}
 	d := &doneList{f: f}
-	if err := d.load(); err != nil {
+	err = d.load()
+	if err == nil {
+		err = d.keep()
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return d, nil
@@ -69,7 +74,20 @@ func (d *doneList) load() error {
 				Want: fmt.Sprintf("the record of batch %d", d.batches+1), Have: "something else with a valid checksum"}
 		}
 		d.end += recordOverhead + int64(len(content))
+		d.last = content
 	}
+}
+
+// keep makes the last record durable: whoever wrote it may have been killed before the sync, or the sync may have failed. Then it is in memory
+// only, and the next batch takes the place of its journal.
+func (d *doneList) keep() error {
+	if d.last == nil {
+		return nil
+	}
+	if err := disk.WriteFull(d.f, sealRecord(d.last), d.end-recordOverhead-int64(len(d.last))); err != nil {
+		return err
+	}
+	return d.f.SyncAll()
 }
 
 // recordOverhead is what a record has beside its content, in bytes.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -166,24 +165,13 @@ func decodeBatch(name string, data []byte) (number uint64, pieces []piece, err e
 // readJournal returns the batch in the journal; number 0 where there is none.
 func (c *converter) readJournal() (number uint64, pieces []piece, err error) {
 	name := c.r.p.Path(redoName)
-	f, err := c.r.p.FS.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, iofs.ErrNotExist) {
+	data, err := disk.ReadSmall(c.r.p.FS, name, unix.O_NOFOLLOW, int64(max(maxJournal, 2*c.r.o.Batch)))
+	switch {
+	case errors.Is(err, iofs.ErrNotExist):
 		return 0, nil, nil
-	}
-	if err != nil {
-		return 0, nil, err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return 0, nil, err
-	}
-	if most := int64(max(maxJournal, 2*c.r.o.Batch)); size > most {
-		return 0, nil, &format.CorruptError{File: name, What: "redo journal size",
-			Want: fmt.Sprintf("at most %d bytes", most), Have: fmt.Sprint(size)}
-	}
-	data := make([]byte, size)
-	if err := disk.ReadFull(f, data, 0); err != nil {
+	case errors.Is(err, disk.ErrTooLong):
+		return 0, nil, format.Mark(format.ErrCorrupt, err)
+	case err != nil:
 		return 0, nil, err
 	}
 	return decodeBatch(name, data)

@@ -170,7 +170,7 @@ func (r *resizer) install() error {
 	temp, target := r.tempIndex(), r.path(r.new.cfg.IndexFilename)
 	_, err := r.p.FS.Lstat(temp)
 	if errors.Is(err, iofs.ErrNotExist) {
-		return nil // the index is opened next, and must be the new one
+		return r.p.FS.SyncDir(filepath.Dir(target)) // the index is opened next, and must be the new one; its name may be in memory only
 	}
 	if err != nil {
 		return err

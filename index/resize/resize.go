@@ -69,6 +69,10 @@ func (r *resizer) run(ctx context.Context) error {
 	if err := r.load(); err != nil {
 		return err
 	}
+	// A process that was killed may have left names that are in memory only. What is read here, a power cut must not take back.
+	if err := r.p.FS.SyncDir(r.p.Dir); err != nil {
+		return err
+	}
 	if r.o.DryRun {
 		return &index.UnfinishedError{Dir: r.p.Dir, Job: "resize", File: format.ResizeName, Command: "ddumbfs resize " + r.p.Dir}
 	}

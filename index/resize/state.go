@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
-	"os"
 	"strconv"
 	"strings"
 
@@ -123,14 +122,16 @@ func decodeState(name, text string) (*state, error) {
 // loadState reads .ddfsresize; nil without an error where there is none.
 func loadState(p *index.Parent) (*state, error) {
 	name := p.Path(format.ResizeName)
-	text, err := readText(p.FS, name, maxState)
-	if errors.Is(err, iofs.ErrNotExist) {
+	text, err := disk.ReadSmall(p.FS, name, unix.O_NOFOLLOW, maxState)
+	switch {
+	case errors.Is(err, iofs.ErrNotExist):
 		return nil, nil
-	}
-	if err != nil {
+	case errors.Is(err, disk.ErrTooLong):
+		return nil, format.Mark(format.ErrCorrupt, err)
+	case err != nil:
 		return nil, err
 	}
-	return decodeState(name, text)
+	return decodeState(name, string(text))
 }
 
 // setPhase writes the state down, durably.
@@ -146,30 +147,11 @@ func (r *resizer) setPhase(to phase) error {
 
 // claimed tells whether .rebuildfsck is the one of this resize.
 func (r *resizer) claimed() (bool, error) {
-	text, err := readText(r.p.FS, r.p.Path(format.RebuildName), maxState)
-	if errors.Is(err, iofs.ErrNotExist) || errors.Is(err, format.ErrCorrupt) {
+	text, err := disk.ReadSmall(r.p.FS, r.p.Path(format.RebuildName), unix.O_NOFOLLOW, maxState)
+	if errors.Is(err, iofs.ErrNotExist) || errors.Is(err, disk.ErrTooLong) {
 		return false, nil
 	}
-	return text == r.st.claim(), err
-}
-
-// readText reads a file of at most limit bytes; a longer one is of class format.ErrCorrupt.
-func readText(fs disk.FS, name string, limit int64) (string, error) {
-	f, err := fs.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	size, err := f.Size()
-	if err != nil {
-		return "", err
-	}
-	if size > limit {
-		return "", &format.CorruptError{File: name, What: "file size", Want: fmt.Sprintf("at most %d bytes", limit), Have: fmt.Sprint(size)}
-	}
-	data := make([]byte, size)
-	err = disk.ReadFull(f, data, 0)
-	return string(data), err
+	return string(text) == r.st.claim(), err
 }
 
 // remove takes one of the volume's own files away, durably; it may be missing.

@@ -90,21 +90,8 @@ func (r *resizer) isIndex(name string) (bool, error) {
 }
 
 // ours refuses a file of the resize that another user owns: what it says is done with the rights of whoever runs this, up to the attributes that
-// files get. A file that is not there is nobody's.
-func (r *resizer) ours(name string) error {
-	info, err := r.p.FS.Lstat(r.p.Path(name))
-	if errors.Is(err, iofs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s belongs to user %d, not to root or whoever runs this: run it as that user, or give the file to root if you trust it: %w",
-			r.p.Path(name), st.Uid, iofs.ErrPermission)
-	}
-	return nil
-}
+// files get.
+func (r *resizer) ours(name string) error { return r.p.CheckOwner(name) }
 
 // inTree tells whether a path from the journal is one that a walk over the stored files gives.
 func inTree(path string) bool {

@@ -152,6 +152,9 @@ func (v *alterVolume) Run(ctx context.Context, s Streams, args []string) error {
 		return explainBusy(err, path)
 	}
 	defer p.Close()
+	if err := index.CheckUnfinished(p.FS, p.Dir); err != nil {
+		return err
+	}
 	if !v.seeded() {
 		v.seed = rand.Uint64()
 	}

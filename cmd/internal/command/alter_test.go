@@ -66,5 +66,14 @@ func TestAlterRefuses(t *testing.T) {
 	run(t, "alterddumbfs", "-f", "-I", "burn", dir).want(t, cli.ExitUsage, "", "burn")
 	run(t, "alterddumbfs", "-f", "-s", "1").want(t, cli.ExitUsage, "", "parent directory")
 	run(t, "alterddumbfs", "-f", "-s", "1", t.TempDir()).want(t, cli.ExitNoVolume, "", "no ddfs.cfg")
+	if err := os.WriteFile(filepath.Join(dir, ".rebuildfsck"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, option := range []string{"-f", "--dry-run"} {
+		run(t, "alterddumbfs", option, "--delete-snapshot", dir).want(t, cli.ExitFailure, "", "ddumbfs fsck -r "+dir)
+	}
+	if err := os.Remove(filepath.Join(dir, ".rebuildfsck")); err != nil {
+		t.Fatal(err)
+	}
 	run(t, "alterddumbfs", "-f", "--flip-config", "8", dir).want(t, cli.ExitOK, "flip-config", "")
 }

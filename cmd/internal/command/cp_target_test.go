@@ -132,3 +132,16 @@ func TestVerifySaysWhatWasNotRead(t *testing.T) {
 	c := run(t, "ddumbfs", "verify", "--against", name, rootOf(dir, "a"))
 	c.want(t, cli.ExitOK, "the stored blocks were not read (--read does that)", "the index cannot be read")
 }
+
+// Files of a volume in the middle of a rebuild, a pack or a resize are not judged by its entries.
+func TestVerifyRefusesUnfinished(t *testing.T) {
+	dir := newVolume(t)
+	name := outsideFile(t, []byte("0123456789abcde-"))
+	run(t, "cpddumbfs", name, rootOf(dir, "a")).want(t, cli.ExitOK, "", "")
+	if err := os.WriteFile(filepath.Join(dir, ".rebuildfsck"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{nil, {"--against", name}, {"--json"}} {
+		run(t, append(append([]string{"ddumbfs", "verify"}, args...), rootOf(dir, "a"))...).want(t, cli.ExitFailure, "", "ddumbfs fsck -r "+dir)
+	}
+}

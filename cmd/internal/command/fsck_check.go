@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -28,10 +29,7 @@ func (v *fsckVolume) runCheck(ctx context.Context, s Streams, volume *fsck.Volum
 	sum, err := fsck.Check(ctx, volume, fsck.CheckOptions{Hashes: v.hashes, Found: found})
 	switch {
 	case err != nil && v.json && findings.n > 0:
-		if e := findings.end(checkResult{Exit: int(fsck.Errors), Error: err.Error()}); e != nil {
-			return e
-		}
-		return err
+		return errors.Join(err, findings.end(checkResult{Exit: int(fsck.Errors), Error: err.Error()}))
 	case err != nil:
 		return err
 	case v.json:

@@ -43,6 +43,7 @@ func (v *fsckVolume) runRepair(ctx context.Context, s Streams, p *index.Parent) 
 	}
 	if e := v.keep(&out); e != nil {
 		err = errors.Join(err, fmt.Errorf("write the report: %w", e))
+		out.Exit, out.Error = int(fsck.Errors), err.Error()
 	}
 	if v.json && (err == nil || out.Result != nil) {
 		err = errors.Join(err, cli.JSON(s.Out, out))
@@ -129,8 +130,8 @@ func (v *fsckVolume) printPack(s Streams, p *index.Parent, r *pack.Result) error
 	if v.dryRun {
 		packed = "would pack"
 	}
-	_, err := fmt.Fprintf(s.Out, "%s %s: %d blocks in use, %d moved, block file shorter by %s, %s given back\n", packed, p.BlocksPath,
-		r.Used, r.Moved, format.FormatSize(r.Cut), format.FormatSize(r.GivenBack))
+	_, err := fmt.Fprintf(s.Out, "%s %s: %s in use, %d moved, block file shorter by %s, %s given back\n", packed, p.BlocksPath,
+		format.Count(r.Used, "block"), r.Moved, format.FormatSize(r.Cut), format.FormatSize(r.GivenBack))
 	return err
 }
 
@@ -152,6 +153,12 @@ func printRepair(s Streams, volume *fsck.Volume, r *fsck.Result) error {
 	if r.DryRun {
 		was, were, repaired, fixed = "would be", "would be", "would repair", "to be fixed"
 	}
+	be := func(n uint64) string {
+		if n == 1 {
+			return was
+		}
+		return were
+	}
 	for i := range r.Reports {
 		report := &r.Reports[i]
 		fmt.Fprintln(s.Out, report.Moved())
@@ -166,9 +173,9 @@ func printRepair(s Streams, volume *fsck.Volume, r *fsck.Result) error {
 		{r.More > 0, fmt.Sprintf("and %d more: .ddumbfs/corrupted.txt has them all", r.More)},
 		{r.IndexMade, fmt.Sprintf("the index was missing or unusable and %s made anew: %s", was, volume.IndexPath)},
 		{r.HeadMade, fmt.Sprintf("header and zero block of the block file %s written again: %s", were, volume.BlocksPath)},
-		{r.Believed > 0, fmt.Sprintf("%d blocks %s taken over on the word of the files, without hashing", r.Believed, were)},
-		{r.Searched > 0, fmt.Sprintf("%d more blocks were hashed in search of lost content", r.Searched)},
-		{r.Unreadable > 0, fmt.Sprintf("%d of %d hashed blocks could not be read", r.Unreadable, r.Suspects+r.Searched)},
+		{r.Believed > 0, fmt.Sprintf("%s %s taken over on the word of the files, without hashing", format.Count(r.Believed, "block"), be(r.Believed))},
+		{r.Searched > 0, fmt.Sprintf("%s read in search of lost content", format.Count(r.Searched, "more block"))},
+		{r.Unreadable > 0, fmt.Sprintf("%d of %s could not be read", r.Unreadable, format.Count(r.Suspects+r.Searched, "hashed block"))},
 		{r.Quarantined > 0, fmt.Sprintf("files without a usable header %s moved to %[3]s: %[2]d; what they refer to stays in use", were, r.Quarantined, volume.Dir+"/"+format.QuarantineName)},
 		{r.Incomplete, "some files could not be read or written: nothing " + was + " freed"},
 		{!r.Mode.Rebuilds(), "blocks about which index and files agree are not read by this: fsck -C, or a scrub, finds those that have decayed, fsck -r puts right what can be"},
@@ -177,7 +184,7 @@ func printRepair(s Streams, volume *fsck.Volume, r *fsck.Result) error {
 			fmt.Fprintln(s.Out, note.text)
 		}
 	}
-	_, err := fmt.Fprintf(s.Out, "%s %s: %d files, %d blocks in use, %d doubtful blocks hashed, %d files %s, %d damaged\n",
-		repaired, volume.Dir, r.Files, r.Used, r.Suspects, r.FilesFixed, fixed, r.FilesDamaged)
+	_, err := fmt.Fprintf(s.Out, "%s %s: %s, %s in use, %s hashed, %s %s, %d damaged\n", repaired, volume.Dir, format.Count(r.Files, "file"),
+		format.Count(r.Used, "block"), format.Count(r.Suspects, "doubtful block"), format.Count(r.FilesFixed, "file"), fixed, r.FilesDamaged)
 	return err
 }

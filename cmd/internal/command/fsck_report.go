@@ -15,7 +15,7 @@ import (
 // gets, and so that it never lands on a file of the volume.
 type reportTarget struct {
 	path   string // with symbolic links followed; empty: none is asked for
-	direct bool   // a device or a pipe: written to, not replaced
+	direct bool   // a terminal, a pipe or the like: written to, not replaced
 }
 
 // find checks the name that the user gave.
@@ -45,6 +45,8 @@ func (t *reportTarget) find(name string, p *index.Parent) error {
 		return fmt.Errorf("report %s: %w", name, err)
 	case info.IsDir():
 		return arguments("report %s: it is a directory: give a file", name)
+	case info.Mode()&(fs.ModeDevice|fs.ModeCharDevice) == fs.ModeDevice:
+		return arguments("report %s: it is a disk: give a file", name)
 	case !info.Mode().IsRegular():
 		t.direct = true
 	}

@@ -81,6 +81,52 @@ func TestFailureAsJSON(t *testing.T) {
 	}
 }
 
+// TestFailureAsJSONForms: --json is understood here as the options understand it.
+func TestFailureAsJSONForms(t *testing.T) {
+	for arg, want := range map[string]bool{"--json": true, "--json=true": true, "--json=1": true, "--json=T": true, "--json=false": false, "--json=0": false, "--jsonx": false} {
+		_, out, _ := invoke(t, "fsck", "-n", arg, "/nowhere")
+		if have := out != ""; have != want {
+			t.Errorf("%s: have %q, want JSON: %v", arg, out, want)
+		}
+	}
+	if _, out, _ := invoke(t, "fsck", "-n", "--json", "--json=false", "/nowhere"); out != "" {
+		t.Errorf("--json taken back: have %q", out)
+	}
+}
+
+// TestReportThatFails: a report that cannot be written is a failure in the object on the output stream too.
+func TestReportThatFails(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip(err)
+	}
+	code, out, msg := invoke(t, "fsck", "-n", "--json", "--report", "/dev/full", newVolume(t))
+	var have struct {
+		Exit   cli.Code
+		Error  string
+		Result *struct{}
+	}
+	if err := json.Unmarshal([]byte(out), &have); err != nil {
+		t.Fatalf("have %q: %v", out, err)
+	}
+	if code != cli.FsckErrors || have.Exit != code || have.Error == "" || have.Result == nil {
+		t.Errorf("have exit code %d, message %q, object %+v; want exit and error in both", code, msg, have)
+	}
+}
+
+// TestReportOverDisk: a report is never written over a disk.
+func TestReportOverDisk(t *testing.T) {
+	needRoot(t)
+	dev := loopDevice(t, 1<<20)
+	before := readStart(t, dev, 4096)
+	code, _, msg := invoke(t, "fsck", "-n", "--report", dev, newVolume(t))
+	if code != cli.FsckErrors || !strings.Contains(msg, "report") {
+		t.Errorf("have code %d, %q; want a refusal", code, msg)
+	}
+	if after := readStart(t, dev, 4096); string(after) != string(before) {
+		t.Error("the disk was written to")
+	}
+}
+
 // invoke is run with what is looked at here.
 func invoke(t *testing.T, args ...string) (cli.Code, string, string) {
 	t.Helper()

@@ -88,6 +88,40 @@ func TestFsckMissingIndex(t *testing.T) {
 	run(t, "fsckddumbfs", "-C", dir).want(t, cli.FsckOK, "status        : OK", "")
 }
 
+// Without the block file nothing is done, and every command says how to get on.
+func TestMissingBlocks(t *testing.T) {
+	dir := goldenvol.Unpack(t, "sha1-4k")
+	blocks, away := filepath.Join(dir, "ddfsblocks"), filepath.Join(t.TempDir(), "blocks")
+	if err := os.Rename(blocks, away); err != nil {
+		t.Fatal(err)
+	}
+	const hint = "attach the disk that it lies on, or say where it is (--blocks PATH"
+	for _, args := range [][]string{{"fsck", "-c"}, {"fsck", "-n"}, {"fsck", "-r", "-f"}, {"reclaim"}, {"cp", filepath.Join(dir, "ddfsroot", "a.bin"), "-"}} {
+		args = append([]string{"ddumbfs"}, args...)
+		if args[1] != "cp" {
+			args = append(args, dir)
+		}
+		c := run(t, args...)
+		if c.code == cli.ExitOK || !strings.Contains(c.err, blocks) || !strings.Contains(c.err, hint) {
+			t.Errorf("%q: have code %d, %q; want %q", args, c.code, c.err, hint)
+		}
+	}
+	run(t, "fsckddumbfs", "-C", "--blocks", away, dir).want(t, cli.FsckOK, "status        : OK", "")
+	if _, err := os.Stat(blocks); err == nil {
+		t.Error("a block file was made")
+	}
+}
+
+// One of a kind is not several.
+func TestFsckCountsInWords(t *testing.T) {
+	dir := newVolume(t)
+	run(t, "ddumbfs", "cp", outsideFile(t, []byte("x")), filepath.Join(dir, "ddfsroot", "only")).want(t, cli.ExitOK, "", "")
+	if err := os.Remove(filepath.Join(dir, "ddfsidx")); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "fsckddumbfs", "-nk", dir).want(t, cli.FsckOK, ": 1 file, 3 blocks in use, 1 doubtful block hashed, 0 files fixed, 0 damaged\n", "")
+}
+
 func TestFsckJSON(t *testing.T) {
 	dir := goldenvol.Unpack(t, "tiger-4k-swapped")
 	c := run(t, "ddumbfs", "fsck", "-c", "--json", dir)

@@ -40,6 +40,7 @@ type resizeVolume struct {
 	hash      string
 	reuse     string
 	json      bool
+	finished  bool // an unfinished pack was found
 }
 
 func (v *resizeVolume) Flags(f *pflag.FlagSet) {
@@ -73,10 +74,7 @@ func (v *resizeVolume) Run(ctx context.Context, s Streams, args []string) error 
 	progress := cli.NewProgress(s.Err, "resize", cli.Interval)
 	defer progress.Done()
 	v.o.Progress = progress.Stage
-	v.o.Pack = func(ctx context.Context, p *index.Parent) error {
-		_, err := pack.Run(ctx, p, pack.Options{Progress: progress.Stage})
-		return err
-	}
+	v.o.Pack = func(ctx context.Context, p *index.Parent) error { return v.pack(ctx, s, p) }
 	r, err := resize.Run(ctx, p, v.o)
 	progress.Done()
 	if err != nil {
@@ -86,6 +84,20 @@ func (v *resizeVolume) Run(ctx context.Context, s Streams, args []string) error 
 		return cli.JSON(s.Out, v.result(r))
 	}
 	return v.print(s, r)
+}
+
+// pack moves all blocks to the front. One that somebody else had begun is finished by that, although nobody asked for it.
+func (v *resizeVolume) pack(ctx context.Context, s Streams, p *index.Parent) error {
+	begun, err := pack.Unfinished(p)
+	if err != nil {
+		return err
+	}
+	if begun {
+		v.finished = true
+		cli.Note(s.Err, "resize", "a pack of %s was begun and did not finish: it is finished first", p.Dir)
+	}
+	_, err = pack.Run(ctx, p, pack.Options{Progress: v.o.Progress})
+	return err
 }
 
 func (v *resizeVolume) options() error {
@@ -136,6 +148,7 @@ type resized struct {
 	Unchanged bool     `json:"unchanged"`
 	Resumed   bool     `json:"resumed"`
 	Packed    bool     `json:"packed"`
+	Finished  bool     `json:"pack_finished"` // one that had been begun before
 	Used      uint64   `json:"blocks_used"`
 	LastUsed  uint64   `json:"last_used_block"`
 	Files     uint64   `json:"files_rewritten"`
@@ -147,7 +160,7 @@ type resized struct {
 }
 
 func (v *resizeVolume) result(r *resize.Result) *resized {
-	return &resized{Parent: r.Dir, DryRun: v.o.DryRun, Unchanged: r.Unchanged, Resumed: r.Resumed, Packed: r.Packed, Used: r.Used, LastUsed: r.LastUsed,
+	return &resized{Parent: r.Dir, DryRun: v.o.DryRun, Unchanged: r.Unchanged, Resumed: r.Resumed, Packed: r.Packed, Finished: v.finished, Used: r.Used, LastUsed: r.LastUsed,
 		Files: r.Files, Entries: r.Entries, Gone: append([]string{}, r.Gone...), Left: append([]string{}, r.Left...),
 		Old: parseValues(string(r.Old.Marshal())), New: parseValues(string(r.New.Marshal()))}
 }

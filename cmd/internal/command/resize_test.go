@@ -2,12 +2,18 @@ package command
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"tresor/cmd/internal/cli"
+	"tresor/index"
+	"tresor/index/disk"
+	"tresor/index/disk/disktest"
+	"tresor/index/format"
+	"tresor/index/pack"
 )
 
 // addressSize is the line of ddfs.cfg.
@@ -66,4 +72,47 @@ func TestResizeRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, "ddumbfs", "resize", "-s", "8M", dir).want(t, cli.ExitCorrupt, "", "ddumbfs fsck -n "+dir)
+}
+
+// TestResizeFinishesPack: a pack that was killed is finished by a resize, which says so.
+func TestResizeFinishesPack(t *testing.T) {
+	dir := newVolume(t, "-s", "800k", "-H", "TIGER", "-B", "4k")
+	for i, name := range []string{"a", "b"} {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte(strings.Repeat(name, 4096)+strings.Repeat(string(rune('0'+i)), 9000)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		run(t, "cpddumbfs", file, dir+"/ddfsroot/"+name).want(t, cli.ExitOK, "", "")
+	}
+	if err := os.Remove(dir + "/ddfsroot/a"); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "ddumbfs", "reclaim", dir).want(t, cli.ExitOK, "", "")
+	for n := 1; ; n++ {
+		p, err := index.Acquire(index.Location{FS: disktest.NewMortal(disk.OS(), n), Parent: dir}, index.Write)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = pack.Run(t.Context(), p, pack.Options{}); !errors.Is(err, disktest.ErrKilled) {
+			t.Fatalf("have %v, want a kill", err)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Lstat(filepath.Join(dir, format.RebuildName)); err == nil {
+			break
+		}
+		if err := os.Remove(filepath.Join(dir, format.PackName)); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	const words = "a pack of "
+	c := run(t, "ddumbfs", "resize", "--json", "--overflow", "1.5", dir)
+	c.want(t, cli.ExitOK, `"pack_finished": true`, words)
+	run(t, "fsckddumbfs", "-C", dir).want(t, cli.ExitOK, "OK", "")
+	c = run(t, "ddumbfs", "resize", "--json", "--overflow", "1.6", dir)
+	c.want(t, cli.ExitOK, `"pack_finished": false`, "")
+	if strings.Contains(c.err, words) {
+		t.Errorf("have %q where there was none", c.err)
+	}
 }

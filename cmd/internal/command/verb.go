@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/pflag"
 
@@ -61,7 +64,7 @@ func (v *Verb) Execute(ctx context.Context, s Streams, args []string) cli.Code {
 	if v.codeOf != nil {
 		code = v.codeOf(err)
 	}
-	if err != nil && err.Error() != "" && out.n == 0 && asksJSON(args) {
+	if err != nil && err.Error() != "" && out.n.Load() == 0 && asksJSON(args) {
 		// A program that reads the result gets the failure in the same form. If this fails as well there is nobody to tell.
 		_ = cli.JSON(s.Out, failure{Error: err.Error(), Hint: cli.HintOf(err), Exit: code})
 	}
@@ -75,28 +78,30 @@ type failure struct {
 	Exit  cli.Code `json:"exit"`
 }
 
-// counted counts what was printed.
+// counted counts what was printed, in bytes. It may be used from several goroutines if w may.
 type counted struct {
 	w io.Writer
-	n int
+	n atomic.Int64
 }
 
 func (c *counted) Write(p []byte) (int, error) {
-	c.n += len(p)
+	c.n.Add(int64(len(p)))
 	return c.w.Write(p)
 }
 
-// asksJSON tells whether --json is among the arguments. The options may not have been understood, so this looks by itself.
-func asksJSON(args []string) bool {
+// asksJSON tells whether --json is among the arguments; the last one counts. The options may not have been understood, so this looks by itself.
+func asksJSON(args []string) (asks bool) {
 	for _, a := range args {
 		if a == "--" {
-			return false
+			break
 		}
-		if a == "--json" || a == "--json=true" {
-			return true
+		if a == "--json" {
+			asks = true
+		} else if value, ok := strings.CutPrefix(a, "--json="); ok {
+			asks, _ = strconv.ParseBool(value) // any other value is a wrong command line
 		}
 	}
-	return false
+	return asks
 }
 
 func (v *Verb) run(ctx context.Context, s Streams, args []string) error {

@@ -63,6 +63,9 @@ func storedFile(parent string, m *index.Mount, rel string) (t verify.Target, err
 	if rel == "" || rel == format.SpecialName || strings.HasPrefix(rel, format.SpecialName+"/") {
 		return t, cli.Usage(fmt.Errorf("%q is no file that the volume %s stores", rel, p.Dir))
 	}
+	if err := index.CheckUnfinished(p.FS, p.Dir); err != nil {
+		return t, err
+	}
 	t = verify.Target{FS: p.FS, Geometry: p.Geometry, Blocks: p.BlocksPath, File: filepath.Join(p.Root, rel)}
 	if m != nil {
 		served, err := servedName(m, rel)
