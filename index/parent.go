@@ -36,7 +36,7 @@ type Location struct {
 }
 
 // Parent is a volume's parent directory with its configuration read: the handle that every tool starts from.
-// It is immutable after Acquire and may be shared between goroutines.
+// But for LockFiles and Close it is immutable after Acquire and may be shared between goroutines.
 type Parent struct {
 	FS       disk.FS
 	Dir      string
@@ -52,7 +52,7 @@ type Parent struct {
 
 	mode  Mode
 	lock  io.Closer
-	locks []io.Closer // of block file and index
+	locks [2]io.Closer // of block file and index
 }
 
 // Acquire resolves a location, reads its configuration and, for Write, becomes its only owner. A volume that is mounted
@@ -74,11 +74,14 @@ func Acquire(l Location, mode Mode) (*Parent, error) {
 			return nil, format.Mark(format.ErrBusy, fmt.Errorf("open volume %s: it is mounted on %s", dir, mnt))
 		}
 		if p.lock, err = p.FS.Lock(dir); err != nil {
+			if !errors.Is(err, disk.ErrLocked) {
+				return nil, fmt.Errorf("open volume %s: %w", dir, err)
+			}
 			return nil, format.Mark(format.ErrBusy, fmt.Errorf("open volume %s: another process owns it: %w", dir, err))
 		}
 	}
 	if err = p.readConfig(l); err == nil && mode == Write {
-		err = p.lockFiles()
+		err = p.LockFiles()
 	}
 	if err != nil {
 		p.Close()
@@ -87,17 +90,25 @@ func Acquire(l Location, mode Mode) (*Parent, error) {
 	return p, nil
 }
 
-// lockFiles takes block file and index for the owner as well: they may lie anywhere, and a copy of the parent directory names the same ones. What
-// does not exist is nobody's; what cannot be locked, on some network file systems, is left to the lock of the directory.
-func (p *Parent) lockFiles() error {
-	for _, name := range []string{p.BlocksPath, p.IndexPath} {
-		l, err := p.FS.Lock(name)
+// LockFiles takes block file and index for the owner as well: they may lie anywhere, and a copy of the parent directory names the same ones. What
+// does not exist is nobody's; what cannot be locked, on some network file systems, is left to the lock of the directory. Acquire calls it; whoever
+// makes one of them later calls it again before there is anything in it, and not beside other calls. For Read it does nothing.
+func (p *Parent) LockFiles() error {
+	if p.mode != Write {
+		return nil
+	}
+	for i, name := range []string{p.BlocksPath, p.IndexPath} {
+		if p.locks[i] != nil {
+			continue
+		}
+		l, err := disk.LockFile(p.FS, name)
 		switch {
-		case err == nil:
-			p.locks = append(p.locks, l)
 		case errors.Is(err, disk.ErrLocked):
 			return format.Mark(format.ErrBusy, fmt.Errorf("open volume %s: %s is in use, by this volume or by another that names it too: %w", p.Dir, name, err))
+		case err != nil:
+			return fmt.Errorf("open volume %s: %w", p.Dir, err)
 		}
+		p.locks[i] = l
 	}
 	return nil
 }
@@ -105,13 +116,12 @@ func (p *Parent) lockFiles() error {
 // Close gives the ownership back.
 func (p *Parent) Close() error {
 	var errs []error
-	if p.lock != nil {
-		p.locks = append(p.locks, p.lock)
+	for _, l := range append(p.locks[:], p.lock) {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
 	}
-	for _, l := range p.locks {
-		errs = append(errs, l.Close())
-	}
-	p.lock, p.locks = nil, nil
+	p.lock, p.locks = nil, [2]io.Closer{}
 	return errors.Join(errs...)
 }
 

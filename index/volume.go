@@ -136,6 +136,9 @@ func (v *Volume) open(check bool) error {
 	if err := p.RootMissing(); err != nil {
 		return err
 	}
+	if err := p.LockFiles(); err != nil { // somebody may have made the index since
+		return err
+	}
 	if err := p.IndexMissing(); err != nil {
 		return err
 	}

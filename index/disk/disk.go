@@ -112,7 +112,7 @@ type FS interface {
 	// SyncFS makes everything of the file system that holds name durable.
 	SyncFS(name string) error
 	// Lock takes the exclusive lock of a directory, a regular file or a block
-	// device without waiting; ErrLocked when it is taken. Closing the result, or the death of the process, lets
+	// device without waiting; ErrLocked when it is taken, ErrUnsupported where it cannot be locked. Closing the result, or the death of the process, lets
 	// go of it.
 	Lock(name string) (io.Closer, error)
 	// Free is the free room of the file system that holds a directory, in bytes,

@@ -146,8 +146,11 @@ func (osFS) Lock(name string) (io.Closer, error) {
 		return nil, fail("lock", name, -1, err)
 	}
 	fd, err := lock(path, st.Mode&unix.S_IFMT)
-	if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.EBUSY) {
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.EBUSY):
 		err = ErrLocked
+	case errors.Is(err, unix.ENOLCK):
+		err = ErrUnsupported
 	}
 	if err != nil {
 		return nil, fail("lock", name, -1, err)
@@ -163,7 +166,7 @@ func lock(path string, kind uint32) (fd int, err error) {
 		return open(path, unix.O_RDONLY|unix.O_EXCL, 0)
 	case unix.S_IFDIR, unix.S_IFREG:
 	default:
-		return -1, unix.EINVAL
+		return -1, ErrFileType
 	}
 	if fd, err = open(path, unix.O_RDONLY|unix.O_NOCTTY|unix.O_NONBLOCK, 0); err != nil {
 		return -1, err

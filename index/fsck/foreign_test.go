@@ -11,20 +11,34 @@ import (
 
 	"tresor/index/format"
 	"tresor/index/fsck"
+	"tresor/index/indexfile"
 	"tresor/integration/goldenvol"
 )
 
 // TestRepairLeavesForeignIndex: an index path that leads to somebody else's data, a renumbered device say, is refused and not
 // overwritten; a blank or once sound one is made anew.
 func TestRepairLeavesForeignIndex(t *testing.T) {
+	last := func(size int) []byte { return append(make([]byte, size-1), 'x') }
+	whole := int(open(t, goldenvol.Unpack(t, "tiger-4k")).Config.IndexSize)
 	for name, c := range map[string]struct {
 		content []byte
+		begun   bool // a repair was interrupted
 		made    bool
 	}{
-		"foreign":          {bytes.Repeat([]byte("payroll "), 100000), false},
-		"zeros, then data": {append(make([]byte, 1080), bytes.Repeat([]byte("\x53\xef"), 100000)...), false},
-		"blank":            {make([]byte, 300000), true},
-		"cut index":        {append([]byte(format.MagicIndex), make([]byte, 1000)...), true},
+		"foreign":                    {bytes.Repeat([]byte("payroll "), 100000), false, false},
+		"zeros, then data":           {append(make([]byte, 1080), bytes.Repeat([]byte("\x53\xef"), 100000)...), false, false},
+		"many zeros, then data":      {last(200000), false, false},
+		"larger, data at the end":    {last(50 << 20), false, false},
+		"larger, all zeros":          {make([]byte, 50<<20), false, true},
+		"too many zeros":             {make([]byte, 65<<20), false, false},
+		"of the size, interrupted":   {last(whole), true, true},
+		"of the size":                {last(whole), false, false},
+		"larger, interrupted":        {last(whole + 1), true, false},
+		"of the size, no zeros":      {bytes.Repeat([]byte("x"), whole), true, false},
+		"blank":                      {make([]byte, 200000), false, true},
+		"blank, of the size exactly": {make([]byte, whole), false, true},
+		"empty":                      {nil, false, true},
+		"cut index":                  {append([]byte(format.MagicIndex), make([]byte, 1000)...), false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := goldenvol.Unpack(t, "tiger-4k")
@@ -34,6 +48,11 @@ func TestRepairLeavesForeignIndex(t *testing.T) {
 			}
 			v := open(t, dir)
 			v.IndexPath, v.Unclean = elsewhere, true
+			if c.begun {
+				if err := indexfile.BeginRepair(v.FS, dir); err != nil {
+					t.Fatal(err)
+				}
+			}
 			res, err := fsck.Repair(context.Background(), v, fsck.RepairOptions{})
 			if c.made {
 				if err != nil || !res.IndexMade {
@@ -48,6 +67,27 @@ func TestRepairLeavesForeignIndex(t *testing.T) {
 				t.Errorf("the foreign file was changed, %v", err)
 			}
 		})
+	}
+}
+
+// TestRepairTakesHoles: a file that is one hole is blank, however large it is; one with a byte somewhere in it is not.
+func TestRepairTakesHoles(t *testing.T) {
+	for _, text := range []string{"", "x"} {
+		dir := goldenvol.Unpack(t, "tiger-4k")
+		elsewhere := filepath.Join(t.TempDir(), "index")
+		f, err := os.Create(elsewhere)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.WriteAt([]byte(text), 5<<30)
+		if err := errors.Join(err, f.Truncate(6<<30), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		v := open(t, dir)
+		v.IndexPath, v.Unclean = elsewhere, true
+		if _, err := fsck.Repair(context.Background(), v, fsck.RepairOptions{}); errors.Is(err, fsck.ErrForeign) != (text != "") {
+			t.Errorf("%q in a hole: have %v", text, err)
+		}
 	}
 }
 

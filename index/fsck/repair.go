@@ -84,6 +84,8 @@ func (r *Result) Status() Status {
 //  8. finish: the first two blocks of the block file are put right, the snapshot is renewed after the block file was synced; only then
 //     the marks are taken away.
 //
+// From step 6 to 8 the mark says that a repair has begun. A later one that finds it so writes files and index as a whole (repair_again.go).
+//
 // A rebuild leaves .rebuildfsck from step 6 to 8; then only another rebuild goes on.
 func Repair(ctx context.Context, v *Volume, o RepairOptions) (*Result, error) {
 	res, err := repair(ctx, v, o)
@@ -104,10 +106,18 @@ func repair(ctx context.Context, v *Volume, o RepairOptions) (res *Result, err e
 	if err := index.CheckRoot(v.FS, v.Root); err != nil {
 		return nil, err
 	}
+	if v.own != nil { // somebody may have made the index since
+		if err := v.own(); err != nil {
+			return nil, err
+		}
+	}
 	n := v.Geometry.BlockCount
 	r := &repairer{v: v, o: o, suspect: bitmap.NewAtomic(n), inFiles: bitmap.NewAtomic(n), cut: bitmap.NewAtomic(n),
 		unreadable: bitmap.NewAtomic(n), inUse: bitmap.NewAtomic(n), unseen: map[string]bool{}, res: Result{Mode: o.Mode, DryRun: o.DryRun}}
 	r.reports.v, r.reports.dry = v, o.DryRun
+	if r.again, err = indexfile.RepairBegun(v.FS, v.Dir); err != nil {
+		return nil, err
+	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	for _, step := range []func(context.Context) error{r.openBlocks, r.openIndex, r.widen, r.countFiles, r.order, r.survey, r.refuseCut,
 		r.believe, r.hash, r.search, r.settle, r.publish, r.finish} {
@@ -130,6 +140,7 @@ type repairer struct {
 	head   blockfile.Head // of the block file, as it was found
 	whole  uint64         // blocks that the block file holds
 
+	again     bool           // an earlier repair began to change things (repair_again.go)
 	fresh     bool           // the index began empty: nothing in it vouches for a block
 	unsound   bool           // the table was out of order, or it and the bitmap contradict each other
 	files     uint64         // how many there are, if that was counted

@@ -22,6 +22,16 @@ func (r *repairer) settle(ctx context.Context) error {
 	if err := r.start(); err != nil {
 		return err
 	}
+	if r.o.DryRun {
+		return r.settleFiles(ctx)
+	}
+	// The files come before the index: an index that lacks what the files had is the worse of the two mixtures. That holds for
+	// removals too that nobody has synced: blocks are freed by them, and must not get new content while the file can come back.
+	return disk.SyncAfter(r.v.FS, r.v.Root, func() error { return r.settleFiles(ctx) })
+}
+
+// settleFiles is settle without what makes it durable.
+func (r *repairer) settleFiles(ctx context.Context) error {
 	r.v.logf("repairing the files")
 	m := progress.New(r.v.Progress, "repair files", progress.Files, r.files)
 	err := r.v.eachFile(ctx, func(ctx context.Context, _ int, e recipe.WalkEntry) error {
@@ -43,12 +53,7 @@ func (r *repairer) settle(ctx context.Context) error {
 		return err
 	}
 	r.res.Incomplete, r.res.Unreadable = r.incomplete.Load(), r.unreadable.Count()
-	if r.o.DryRun {
-		return nil
-	}
-	// The files come before the index: an index that lacks what the files had is the worse of the two mixtures. That holds for
-	// removals too that nobody has synced: blocks are freed by them, and must not get new content while the file can come back.
-	return r.v.FS.SyncFS(r.v.Root)
+	return nil
 }
 
 // fixed counts a file that was seen to, and reports it if that is worth a line.
@@ -113,7 +118,10 @@ func (f *fileRepair) settle(ctx context.Context, file *recipe.File) (err error) 
 	if err := file.Scan(ctx, 0, f.entries); err != nil {
 		return err
 	}
-	return f.sizes()
+	if err := f.sizes(); err != nil {
+		return err
+	}
+	return f.afresh()
 }
 
 // entries repairs raw entries, the first of which has number first, and writes runs of changed ones.

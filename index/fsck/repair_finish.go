@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 
@@ -57,9 +58,15 @@ func (r *repairer) publish(context.Context) error {
 		if err := r.v.makeIndexDir(); err != nil {
 			return err
 		}
+		if err := r.v.ownIndex(); err != nil {
+			return err
+		}
 		if err := r.idx.Place(r.v.IndexPath); err != nil {
 			return err
 		}
+	}
+	if r.again && !r.fresh {
+		r.idx.Renew()
 	}
 	return r.idx.Seal()
 }
@@ -83,6 +90,19 @@ func (v *Volume) makeIndexDir() error {
 		}
 	}
 	return nil
+}
+
+// ownIndex makes sure that nobody else makes an index there, who has named the same one for another volume: one that did not exist when the volume
+// was acquired has no lock yet.
+func (v *Volume) ownIndex() error {
+	if v.own == nil {
+		return nil
+	}
+	f, err := v.FS.OpenFile(v.IndexPath, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("create index: %w", err)
+	}
+	return errors.Join(v.own(), f.Close())
 }
 
 // finish puts the head of the block file right, writes the report, renews the snapshot, records the index and takes the marks away. That of a
@@ -151,9 +171,12 @@ func (v *Volume) mark() error {
 		return err
 	}
 	if !dirty || quiet {
-		if err := indexfile.WriteMarkAnyway(v.FS, v.Dir, indexfile.MarkRepair); err != nil {
-			return err
-		}
+		err = indexfile.WriteMarkAnyway(v.FS, v.Dir, indexfile.MarkRepair)
+	} else {
+		err = indexfile.BeginRepair(v.FS, v.Dir)
+	}
+	if err != nil {
+		return err
 	}
 	if !quiet {
 		return nil

@@ -28,6 +28,9 @@ func (r *repairer) openBlocks(ctx context.Context) (err error) {
 	if r.whole, err = wholeBlocks(r.blocks.Disk(), r.v.Geometry); err != nil {
 		return err
 	}
+	if err := r.coolBlocks(); err != nil {
+		return err
+	}
 	if r.head.Magic == nil || r.o.Force {
 		return nil
 	}
@@ -50,7 +53,7 @@ func (r *repairer) openIndex(context.Context) error {
 	default:
 		return fmt.Errorf("%w (a rebuild, -r, does without the index)", err)
 	}
-	if err := v.ours(); err != nil && !(r.o.Force && errors.Is(err, ErrForeign)) {
+	if err := v.ours(r.again); err != nil && !(r.o.Force && errors.Is(err, ErrForeign)) {
 		return err
 	}
 	if err := r.indexDir(); err != nil {
@@ -142,8 +145,11 @@ func (r *repairer) start() error {
 // goes on must not rely on more than the one before.
 func (r *repairer) fixHead() error {
 	r.res.HeadMade = !r.head.OK()
-	if r.head.OK() || r.o.DryRun {
+	if r.o.DryRun || r.head.OK() && !r.again {
 		return nil
+	}
+	if r.head.OK() {
+		return r.blocks.RepairHead()
 	}
 	r.v.logf("the first two blocks of the block file are written again: %s", r.v.BlocksPath)
 	return r.blocks.RepairHead()

@@ -44,6 +44,9 @@ type Volume struct {
 	// logging keeps the calls of Log apart. Nothing is taken under it.
 	logging sync.Mutex
 
+	// own makes index and block file the caller's alone, those that were made since the volume was acquired too; may be nil.
+	own func() error
+
 	maxReports int // instead of MaxReports, for tests; 0: MaxReports
 }
 

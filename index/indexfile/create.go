@@ -116,6 +116,18 @@ func (x *File) Reset() {
 	x.bits.Set(uint64(format.AddressZero))
 	x.bits.Set(uint64(format.AddressLost))
 	clear(x.slots)
+	x.renewPages()
+}
+
+// Renew makes every page due, the magic too: the next Seal writes the whole file, whatever it holds now. The caller holds every lock there is.
+func (x *File) Renew() {
+	x.renewPages()
+	x.flush.Lock()
+	defer x.flush.Unlock()
+	x.sealed = false
+}
+
+func (x *File) renewPages() {
 	for page := range x.dirty.Len() {
 		x.dirty.Set(page)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -28,4 +29,47 @@ func WriteMarkAnyway(fs disk.FS, dir string, m Mark) error {
 		return fmt.Errorf("mark volume: %w", err)
 	}
 	return nil
+}
+
+// begunLine is the last line of a mark while a repair changes things. That of MarkRepair says so by itself.
+const begunLine = "repair begun\n"
+
+// BeginRepair adds to the mark of a volume that was not closed cleanly that a repair is about to change things, durably; whatever the mark
+// says else stays true. The mark that ends the repair, or its removal, takes the note away. On a full disk there is no note.
+func BeginRepair(fs disk.FS, dir string) error {
+	text, err := markText(fs, dir)
+	if err != nil {
+		return err
+	}
+	if begun(text) {
+		return nil
+	}
+	if text != string(MarkSession) {
+		text = "" // of somebody else
+	}
+	err = disk.WriteFileAtomic(fs, filepath.Join(dir, format.DirtyName), []byte(text+begunLine), fileMode)
+	if err != nil && !errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("mark volume: %w", err)
+	}
+	return nil
+}
+
+// RepairBegun tells whether a repair has begun to change things, and did not come to its end. If that was because a sync failed, what it wrote
+// may be in memory only, where nothing tells it from what is on the disk, and no later sync stores it.
+func RepairBegun(fs disk.FS, dir string) (bool, error) {
+	text, err := markText(fs, dir)
+	return begun(text), err
+}
+
+func begun(text string) bool {
+	return strings.HasPrefix(text, string(MarkRepair)) || strings.HasSuffix(text, begunLine)
+}
+
+// markText is what .autofsck says, "" where there is none.
+func markText(fs disk.FS, dir string) (string, error) {
+	text, err := readSmall(fs, filepath.Join(dir, format.DirtyName))
+	if err != nil {
+		return "", fmt.Errorf("read mark of volume: %w", err)
+	}
+	return text, nil
 }

@@ -85,10 +85,11 @@ func BeginSession(fs disk.FS, dir string, b *bitmap.Bitmap, barrier func() error
 // ReadMark tells whose .autofsck it is. MarkRepair counts only while the snapshot is the one that was there when the repair
 // began, or the one that it ended with: otherwise somebody had the volume since, and the mark is foreign.
 func ReadMark(fs disk.FS, dir string) (Mark, error) {
-	text, err := readSmall(fs, filepath.Join(dir, format.DirtyName))
+	text, err := markText(fs, dir)
 	if err != nil {
-		return MarkForeign, fmt.Errorf("read mark of volume: %w", err)
+		return MarkForeign, err
 	}
+	text = strings.TrimSuffix(text, begunLine)
 	if text == string(MarkSession) {
 		return MarkSession, nil
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/index/blockfile"
+	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/indexfile"
 )
@@ -33,10 +34,6 @@ func (j *job) checkBlocks() error {
 	if want := j.src.Geometry.Offset(format.Address(j.last + 1)); size < want {
 		return &format.CorruptError{File: j.src.BlocksPath, What: "block file size",
 			Want: fmt.Sprintf("at least %d, as block %d is in use", want, j.last), Have: fmt.Sprint(size)}
-	}
-	if j.same() {
-		j.res.Way = Shared
-		return nil
 	}
 	if j.st.phase == copying {
 		return nil // a copy of ours may be there in part
@@ -76,10 +73,21 @@ func (j *job) checkMoved() error {
 	return nil
 }
 
-// same tells whether both volumes name one block file.
-func (j *job) same() bool {
-	a, errA := j.src.FS.Lstat(j.src.BlocksPath)
-	b, errB := j.dst.FS.Lstat(j.dst.BlocksPath)
+// apart refuses volumes that name one block file or one index: what is to be carried over would be emptied first. Where files can be locked the
+// second of them has not been acquired.
+func (j *job) apart() error {
+	for what, names := range map[string][2]string{"block file": {j.src.BlocksPath, j.dst.BlocksPath}, "index": {j.src.IndexPath, j.dst.IndexPath}} {
+		if j.same(names[0], names[1]) {
+			return fmt.Errorf("both volumes name the %s %s: give %s one of its own: %w", what, names[1], j.dst.Dir, syscall.EINVAL)
+		}
+	}
+	return nil
+}
+
+// same tells whether two names lead to one file or device.
+func (j *job) same(src, dst string) bool {
+	a, errA := stat(j.src.FS, src)
+	b, errB := stat(j.dst.FS, dst)
 	if errA != nil || errB != nil {
 		return false
 	}
@@ -94,14 +102,20 @@ func (j *job) same() bool {
 	return s.Dev == t.Dev && s.Ino == t.Ino
 }
 
+// stat is Lstat of what a name leads to.
+func stat(fs disk.FS, name string) (iofs.FileInfo, error) {
+	if real, err := filepath.EvalSymlinks(name); err == nil {
+		name = real
+	}
+	return fs.Lstat(name)
+}
+
 // carried tells whether only the block file is missing.
 func (j *job) carried() bool { return (j.st.phase == moving || j.st.phase == copying) && !j.changed() }
 
 // blocks does the last step: the block file is moved, or its place made free for the user to move it.
 func (j *job) blocks(ctx context.Context) error {
 	switch {
-	case j.res.Way == Shared:
-		return nil
 	case j.res.Way == Moved:
 		if err := j.syncNames(); err != nil { // whoever moved it may have been killed before
 			return err

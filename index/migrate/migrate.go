@@ -55,7 +55,6 @@ const (
 	ByHand  How = "by hand"   // the user moves it
 	Renamed How = "renamed"   // it was moved
 	Copied  How = "copied"    // there are two now, of which the old one is of no more use
-	Shared  How = "the same"  // both configurations name one file or device
 	Moved   How = "moved yet" // an earlier run had moved it
 )
 
@@ -127,6 +126,9 @@ func Run(ctx context.Context, src, dst *index.Parent, o Options) (*Result, error
 }
 
 func (j *job) run(ctx context.Context) error {
+	if err := j.apart(); err != nil {
+		return err
+	}
 	if err := j.loadState(); err != nil {
 		return err
 	}
@@ -297,13 +299,14 @@ func (j *job) carry(ctx context.Context) error {
 	if err := j.clear(); err != nil {
 		return err
 	}
-	if err := j.tree(ctx); err != nil {
-		return err
+	fill := func() error {
+		if err := j.tree(ctx); err != nil {
+			return err
+		}
+		return j.index(ctx)
 	}
-	if err := j.index(ctx); err != nil {
-		return err
-	}
-	if err := j.dst.FS.SyncFS(j.dst.Root); err != nil {
+	// The tree may be a file system of its own, without the quarantine.
+	if err := disk.SyncAfter(j.dst.FS, j.dst.Dir, func() error { return disk.SyncAfter(j.dst.FS, j.dst.Root, fill) }); err != nil {
 		return err
 	}
 	if !j.o.Move {

@@ -50,13 +50,15 @@ func (m *maker) lockFiles() (release func() error, err error) {
 			continue
 		}
 		seen[id] = true
-		l, err := m.fs.Lock(name)
-		switch {
-		case err == nil:
+		l, err := disk.LockFile(m.fs, name)
+		if errors.Is(err, disk.ErrLocked) {
+			err = format.Mark(format.ErrBusy, fmt.Errorf("%s is in use, by this volume or by another that names it too: %w", name, err))
+		}
+		if err != nil {
+			return nil, errors.Join(err, release())
+		}
+		if l != nil {
 			locks = append(locks, l)
-		case errors.Is(err, disk.ErrLocked):
-			return nil, errors.Join(format.Mark(format.ErrBusy,
-				fmt.Errorf("%s is in use, by this volume or by another that names it too: %w", name, err)), release())
 		}
 	}
 	return release, nil

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/index/disk/disktest"
 	"tresor/index/format"
 	"tresor/index/mkfs"
@@ -144,6 +146,32 @@ func TestFilesInUse(t *testing.T) {
 			}
 			if strings.HasPrefix(how, "reinit") && !slices.Equal(outside, []string{"/other/idx", "/other/blocks"}) {
 				t.Errorf("%s: told of %q, want both files outside", how, outside)
+			}
+			m.CheckLeaks(t)
+		}
+	}
+}
+
+// TestLockThatFails: only what is not there and what cannot be locked where it lies goes without a lock.
+func TestLockThatFails(t *testing.T) {
+	for _, cause := range []error{unix.EMFILE, unix.EIO, unix.EOPNOTSUPP} {
+		for n := range 2 {
+			m := oldVolume(t)
+			before := image(t, m)
+			m.Inject(disktest.Fault{Call: disktest.Call{Kind: disktest.Lock}, N: 1 + n, Err: cause})
+			_, err := mkfs.Make(newOptions(m))
+			switch {
+			case m.Fired() != 1:
+				t.Fatalf("the fault fired %d times", m.Fired())
+			case errors.Is(cause, errors.ErrUnsupported):
+				if err != nil {
+					t.Errorf("lock %d, %v: %v", n, cause, err)
+				}
+			default:
+				if !errors.Is(err, cause) || errors.Is(err, format.ErrBusy) {
+					t.Errorf("lock %d: have %v, want %v", n, err, cause)
+				}
+				assertImage(t, "not locked", m, before)
 			}
 			m.CheckLeaks(t)
 		}

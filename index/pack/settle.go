@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"tresor/index"
+	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/indexfile"
 )
@@ -98,11 +99,10 @@ func (j *job) goOn(ctx context.Context) (*Result, error) {
 
 // settle follows the blocks that were copied: files, then the index, then the snapshot, then the old places; all of it may be repeated.
 func (j *job) settle(ctx context.Context) error {
-	if err := j.rewriteFiles(ctx); err != nil {
-		return err
-	}
 	// The tree may be a file system of its own.
-	if err := errors.Join(j.p.FS.SyncFS(j.p.Root), j.p.FS.SyncFS(j.p.Dir)); err != nil {
+	if err := disk.SyncAfter(j.p.FS, j.p.Dir, func() error {
+		return disk.SyncAfter(j.p.FS, j.p.Root, func() error { return j.rewriteFiles(ctx) })
+	}); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

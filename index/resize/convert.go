@@ -234,16 +234,24 @@ func (c *converter) flush() error {
 
 // apply writes a batch that is in the journal, and records it once everything is on the disk.
 func (c *converter) apply(pieces []piece) error {
-	for i := range pieces {
-		if err := c.write(&pieces[i]); err != nil {
-			return fmt.Errorf("%s: %w", pieces[i].path, err)
-		}
-	}
-	if err := c.r.p.FS.SyncFS(c.r.p.Root); err != nil {
+	p := c.r.p
+	// The tree may be a file system of its own, without the quarantine.
+	if err := disk.SyncAfter(p.FS, p.Dir, func() error {
+		return disk.SyncAfter(p.FS, p.Root, func() error { return c.writeAll(pieces) })
+	}); err != nil {
 		return err
 	}
 	if err := c.done.append(pieces); err != nil {
 		return fmt.Errorf("record what is done: %w", err)
+	}
+	return nil
+}
+
+func (c *converter) writeAll(pieces []piece) error {
+	for i := range pieces {
+		if err := c.write(&pieces[i]); err != nil {
+			return fmt.Errorf("%s: %w", pieces[i].path, err)
+		}
 	}
 	return nil
 }

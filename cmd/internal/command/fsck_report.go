@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"tresor/index"
 )
@@ -69,17 +71,43 @@ func (t *reportTarget) write(data []byte) error {
 		_, err = f.Write(data)
 		return errors.Join(err, f.Close())
 	}
-	f, err := os.CreateTemp(filepath.Dir(t.path), ".ddumbfs-report-*")
+	f, err := t.create()
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if info, e := os.Stat(t.path); e == nil {
+		err = errors.Join(err, f.Chmod(info.Mode().Perm()))
+	}
+	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), t.path)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return nil
+	return syncDir(filepath.Dir(t.path))
+}
+
+// create makes a new file beside the report, with the mode that the umask gives it.
+func (t *reportTarget) create() (*os.File, error) {
+	for {
+		f, err := os.OpenFile(fmt.Sprintf("%s/.ddumbfs-report-%016x", filepath.Dir(t.path), rand.Uint64()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
+}
+
+// syncDir makes the names of a directory durable. Where it cannot be synced its file system keeps them by other means.
+func syncDir(name string) error {
+	dir, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	err = dir.Sync()
+	if errors.Is(err, syscall.EINVAL) {
+		err = nil
+	}
+	return errors.Join(err, dir.Close())
 }

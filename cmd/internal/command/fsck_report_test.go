@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/cmd/internal/cli"
 )
 
@@ -67,6 +69,40 @@ func TestReportStaysOutside(t *testing.T) {
 	}
 	if kept, err := os.ReadFile(user); err != nil || string(kept) != "a user's" {
 		t.Errorf("the user's file is %q (%v)", kept, err)
+	}
+}
+
+// TestReportMode: a new report is as open as the user lets new files be, one that takes the place of another as that was.
+func TestReportMode(t *testing.T) {
+	for umask, want := range map[int]os.FileMode{0: 0o644, 0o022: 0o644, 0o027: 0o640, 0o077: 0o600} {
+		var target reportTarget
+		target.path = filepath.Join(t.TempDir(), "report")
+		old := unix.Umask(umask)
+		err := target.write([]byte("{}"))
+		unix.Umask(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		assertMode(t, target.path, want)
+		for _, mode := range []os.FileMode{0o400, 0o660} {
+			if err := os.Chmod(target.path, mode); err != nil {
+				t.Fatal(err)
+			}
+			if err := target.write([]byte("{}")); err != nil {
+				t.Fatal(err)
+			}
+			assertMode(t, target.path, mode)
+		}
+		if list, err := os.ReadDir(filepath.Dir(target.path)); err != nil || len(list) != 1 {
+			t.Errorf("have %v (%v), want the report alone", list, err)
+		}
+	}
+}
+
+func assertMode(t *testing.T, name string, want os.FileMode) {
+	t.Helper()
+	if info, err := os.Stat(name); err != nil || info.Mode() != want {
+		t.Errorf("have %v (%v), want %v", info.Mode(), err, want)
 	}
 }
 

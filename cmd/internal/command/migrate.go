@@ -186,9 +186,6 @@ func (v *migrateVolume) text(w io.Writer, src, dst *index.Parent, r *migrate.Res
 	case migrate.Copied:
 		_, err := fmt.Fprintf(w, "the block file was copied and compared: %s; the old one is of no more use with this volume: %s\n", r.To, r.From)
 		return err
-	case migrate.Shared:
-		_, err := fmt.Fprintf(w, "both volumes name the block file %s: it stays where it is, and %s must not be mounted any more\n", r.To, src.Dir)
-		return err
 	}
 	_, err := fmt.Fprintf(w, "the block file was moved: %s\n", r.To)
 	return err

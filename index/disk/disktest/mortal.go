@@ -82,6 +82,15 @@ func (m *Mortal) Rename(a, b string) error {
 	return m.then(Rename, b, 0, func() error { return m.FS.Rename(a, b) })
 }
 
+// Link gives a file a second name, where the disk below can.
+func (m *Mortal) Link(a, b string) error {
+	l, ok := m.FS.(interface{ Link(a, b string) error })
+	if !ok {
+		return &disk.Error{Op: "link", Name: b, Off: -1, Err: disk.ErrUnsupported}
+	}
+	return m.then("link", b, 0, func() error { return l.Link(a, b) })
+}
+
 // Remove implements disk.FS.
 func (m *Mortal) Remove(name string) error {
 	return m.then(Remove, name, 0, func() error { return m.FS.Remove(name) })
