@@ -10,7 +10,9 @@ import (
 // listen opens the control socket of the mount. A mount without one serves its files all the same: what needs the socket says so.
 func (m *Mounted) listen(ctx context.Context) {
 	scrubs := control.NewScrubber(ctx, m.vol, m.log.Warnf)
-	s, err := socket.Listen(socket.Place{}, m.vol.Parent().Dir, control.Operations(m.stats, m.stats, scrubs), m.log.Warnf)
+	ops := control.Operations(m.stats, m.stats, scrubs)
+	control.AddCopies(ops, m.copier())
+	s, err := socket.Listen(socket.Place{}, m.vol.Parent().Dir, ops, m.log.Warnf)
 	if err != nil {
 		m.log.Warnf("the mount cannot be controlled while it is served: %v", err)
 		return

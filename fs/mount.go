@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fuse"
 	"github.com/sirupsen/logrus"
@@ -35,6 +36,7 @@ type Mounted struct {
 	server *fusefs.Server
 	stats  *statSource
 	ctl    *socket.Server // nil: it could not be opened
+	device atomic.Uint64  // of the mount's files; 0: not known yet
 	unseen error          // why the repair before the mount did not see everything; nil if it did
 
 	// stop ends the background work, which background counts.
@@ -64,6 +66,7 @@ func Mount(ctx context.Context, o Options, log *logrus.Logger) (*Mounted, error)
 	if err := m.server.WaitMount(); err != nil {
 		return nil, errors.Join(fmt.Errorf("mount %s on %s: %w", m.o.Parent, m.o.MountPoint, err), m.server.Unmount(), m.Wait())
 	}
+	m.noteDevice()
 	if err := node.SetReadAhead(m.o.MountPoint, 1<<20); err != nil {
 		m.log.Debug(err)
 	}

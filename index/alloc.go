@@ -14,7 +14,7 @@ var (
 	errBlocksFull = errors.New("no free block left in the volume: delete files and reclaim, or enlarge it")
 )
 
-// allocator hands out blocks: the next free run after the last one, wrapping around (format page, section 4).
+// allocator knows which blocks are taken and hands out free ones, in the order that extents decides.
 type allocator struct {
 	// mu guards everything below. No I/O under it; it is the innermost lock of the engine.
 	mu sync.Mutex
@@ -22,34 +22,32 @@ type allocator struct {
 	used *bitmap.Bitmap
 	// writing has the blocks that are handed out and not stored yet, or reclaimed and not free yet: used, but no snapshot may say so.
 	writing *bitmap.Bitmap
-	cursor  uint64
+	// next says which free blocks come next.
+	next extents
 	// fresh counts the blocks stored since the last checkpoint.
 	fresh uint64
 }
 
-func (a *allocator) init(used *bitmap.Bitmap) {
+func (a *allocator) init(used *bitmap.Bitmap, blockSize int, reuseASAP bool) {
 	a.used = used
 	a.used.Set(uint64(format.AddressZero))
 	a.used.Set(uint64(format.AddressLost))
 	a.writing = bitmap.New(used.Len())
-	a.cursor = uint64(format.FirstDataAddress)
+	a.next.init(used, blockSize, reuseASAP)
 }
 
-// take reserves a run of up to want consecutive blocks.
-func (a *allocator) take(want int) (format.Address, int, error) {
+// take reserves a run of up to want consecutive blocks for a stream of writes; 0 stands for none in particular.
+func (a *allocator) take(stream uint64, want int) (format.Address, int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	start, n := a.used.ClearRun(a.cursor, uint64(want))
+	start, n := a.next.next(stream, uint64(want))
 	if n == 0 {
-		if start, n = a.used.ClearRun(uint64(format.FirstDataAddress), uint64(want)); n == 0 {
-			return 0, 0, format.Mark(format.ErrNoSpace, errBlocksFull)
-		}
+		return 0, 0, format.Mark(format.ErrNoSpace, errBlocksFull)
 	}
 	for i := start; i < start+n; i++ {
 		a.used.Set(i)
 		a.writing.Set(i)
 	}
-	a.cursor = start + n
 	return format.Address(start), int(n), nil
 }
 
@@ -131,13 +129,16 @@ func (a *allocator) release(start format.Address, n int) {
 		a.giveBack(start, k)
 		start, n = start+format.Address(k), n-k
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.next.freed()
 }
 
 // rewind begins again with the lowest free block (reuse_asap).
 func (a *allocator) rewind() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.cursor = uint64(format.FirstDataAddress)
+	a.next.rewind()
 }
 
 func (a *allocator) isUsed(addr format.Address) bool {

@@ -26,7 +26,7 @@ func (v *Volume) Stripes() int { return len(v.slots.stripes) }
 // TakeBlocks allocates n blocks as if they were stored and in files.
 func (v *Volume) TakeBlocks(n int) {
 	for n > 0 {
-		a, k, err := v.alloc.take(n)
+		a, k, err := v.alloc.take(0, n)
 		if err != nil {
 			panic(err)
 		}

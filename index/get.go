@@ -2,7 +2,9 @@ package index
 
 import (
 	"fmt"
+	"slices"
 
+	"tresor/index/blockhash"
 	"tresor/index/format"
 )
 
@@ -10,6 +12,8 @@ import (
 type Reader struct {
 	v     *Volume
 	block []byte
+	sums  []blockhash.Hash // of the blocks of a run that are not proven
+	ahead []format.Address // scratch
 }
 
 // NewReader returns a reader. Its memory (one block) is allocated when it is first needed.
@@ -75,10 +79,12 @@ func (r *Reader) readWhole(entries []format.Entry, p []byte) (count, healed int,
 		}
 	}
 	v.stats.read.Add(uint64(run))
+	r.sums = slices.Grow(r.sums[:0], run)[:run]
+	v.geo.Kind.SumAll(p[:run*bs], bs, r.sums, func(i int, _ []byte) bool { return !v.proven(&entries[i]) })
 	for count < run {
 		e := &entries[count]
 		block := p[count*bs : (count+1)*bs]
-		if !v.proven(e) && !v.prove(e, block) {
+		if !r.sums[count].IsNull() && !v.prove(e, &r.sums[count]) { // null: proven
 			h, err := r.rescue(e, 0, block, nil)
 			healed += h
 			if err != nil {
@@ -107,7 +113,7 @@ func (r *Reader) readPart(e *format.Entry, off int, p []byte) (healed int, err e
 	if err := v.blocks.Read(e.Addr, block); err != nil {
 		return r.rescue(e, off, p, err)
 	}
-	if !v.prove(e, block) {
+	if sum := v.geo.Kind.Sum(block); !v.prove(e, &sum) {
 		return r.rescue(e, off, p, nil)
 	}
 	copy(p, block[off:])
@@ -138,10 +144,10 @@ func (v *Volume) proven(e *format.Entry) bool {
 	return ok && a == e.Addr
 }
 
-// prove hashes a block that was just read.
-func (v *Volume) prove(e *format.Entry, block []byte) bool {
+// prove compares the hash of a block that was just read.
+func (v *Volume) prove(e *format.Entry, sum *blockhash.Hash) bool {
 	v.stats.verified.Add(1)
-	if v.geo.Kind.Sum(block) != e.Hash {
+	if *sum != e.Hash {
 		return false
 	}
 	a, ok := v.find(&e.Hash)

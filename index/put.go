@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"slices"
 
 	"tresor/index/blockhash"
 	"tresor/index/format"
@@ -13,7 +14,9 @@ type Writer struct {
 	fresh []fresh
 	waits []wait
 
+	sums   []blockhash.Hash
 	stored []byte // of a block that is proved before it is linked
+	stream uint64 // to which the blocks belong
 }
 
 // fresh is a block of the batch that is not in the index.
@@ -31,6 +34,10 @@ type wait struct {
 // NewWriter returns a writer.
 func (v *Volume) NewWriter() *Writer { return &Writer{v: v} }
 
+// Stream says what the blocks of the next Puts belong to, by any number but 0, such as the file's id: those of one stream are kept together on the
+// disk where several are written at once. 0, the beginning, means nothing in particular.
+func (w *Writer) Stream(id uint64) { w.stream = id }
+
 // Put stores len(blocks)/BlockSize whole blocks and sets one entry for each. Known blocks are linked, zero blocks become the null
 // entry. The caller is between Enter and Leave and stays there until the entries stand in a stored file. After an error
 // no entry is valid; what was stored by then is referred to by nothing and goes with the next reclaim. A full volume or disk is an error of
@@ -45,20 +52,22 @@ func (w *Writer) Put(blocks []byte, out []format.Entry) error {
 	bs := v.geo.BlockSize
 	n := len(blocks) / bs
 	w.fresh, w.waits = w.fresh[:0], w.waits[:0]
+	w.sums = slices.Grow(w.sums[:0], n)[:n]
+	v.geo.Kind.SumAll(blocks[:n*bs], bs, w.sums, notZero)
 	for i := range n {
-		block := blocks[i*bs : (i+1)*bs]
-		out[i] = format.Entry{}
-		if blockhash.IsZero(block) {
+		out[i] = format.Entry{Hash: w.sums[i]}
+		if w.sums[i].IsNull() {
 			v.stats.zero.Add(1)
 			continue
 		}
-		out[i].Hash = v.geo.Kind.Sum(block)
-		w.classify(i, &out[i], block)
+		w.classify(i, &out[i], blocks[i*bs:(i+1)*bs])
 	}
 	v.stats.hashed.Add(uint64(n))
 	err := w.store(blocks, out)
 	return w.await(blocks, out, err)
 }
+
+func notZero(_ int, block []byte) bool { return !blockhash.IsZero(block) }
 
 // classify finds out whether block number i of the batch is known, on its way, or to be stored by us.
 func (w *Writer) classify(i int, e *format.Entry, block []byte) {
@@ -94,24 +103,38 @@ func (w *Writer) store(blocks []byte, out []format.Entry) error {
 		err = format.Mark(format.ErrNoSpace, errDiskFull)
 	}
 	for len(todo) > 0 && err == nil {
-		// neighbours in memory become neighbours on the disk
-		want := 1
-		for want < len(todo) && todo[want].i == todo[want-1].i+1 {
-			want++
-		}
+		// One range for all of them, so that they lie together whatever known blocks are in between.
 		var addr format.Address
 		var n int
-		if addr, n, err = w.v.alloc.take(want); err != nil {
+		if addr, n, err = w.v.alloc.take(w.stream, len(todo)); err != nil {
 			break
 		}
-		var landed int
-		landed, err = w.storeRun(blocks, out, todo[:n], addr)
-		todo = todo[landed:]
+		todo, err = w.fill(blocks, out, todo, addr, n)
 	}
 	for _, f := range todo {
 		w.v.flying.land(&out[f.i].Hash, f.fl, 0, err)
 	}
 	return err
+}
+
+// fill stores the first n fresh blocks at the addresses from addr on and returns the claims that are still open. After an error the addresses that are
+// not used are free again.
+func (w *Writer) fill(blocks []byte, out []format.Entry, todo []fresh, addr format.Address, n int) (left []fresh, err error) {
+	for n > 0 && err == nil {
+		// neighbours in memory are written with one call
+		run := 1
+		for run < n && todo[run].i == todo[run-1].i+1 {
+			run++
+		}
+		var landed int
+		landed, err = w.storeRun(blocks, out, todo[:run], addr)
+		todo = todo[landed:]
+		addr, n = addr+format.Address(run), n-run
+	}
+	if n > 0 {
+		w.v.giveBack(addr, n)
+	}
+	return todo, err
 }
 
 // storeRun writes the blocks of run, which are neighbours in memory, to the addresses from addr, and publishes them. It returns

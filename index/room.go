@@ -1,5 +1,10 @@
 package index
 
+import (
+	"sync/atomic"
+	"time"
+)
+
 // diskMargin is kept free on the disk below for what goes along with blocks: entries, directory entries, the volume's own small files.
 const diskMargin = 1 << 20
 
@@ -7,14 +12,38 @@ const diskMargin = 1 << 20
 // the margin, and room for a new snapshot beside the old one.
 func (v *Volume) reserve() uint64 { return diskMargin + 2*uint64(v.geo.SnapshotSize()) }
 
-// fits tells whether n more blocks leave the reserve free on the disk below. It costs one system call, about a microsecond.
+// plenty is how much must have been free beyond what is needed, at the last look, so that the disk below need not be asked again for a while:
+// nobody fills that much so fast.
+const (
+	plenty    = 4 << 30
+	plentyFor = 100 * time.Millisecond
+)
+
+// lookout is the last answer of the disk below, if there was plenty; two values that need not belong together.
+type lookout struct {
+	free  atomic.Uint64
+	until atomic.Int64 // unix nanoseconds
+}
+
+// fits tells whether n more blocks leave the reserve free on the disk below. It costs one system call, about two microseconds, where room is
+// not plenty.
 func (v *Volume) fits(n uint64) bool {
 	disk := v.blocks.Disk()
 	if disk.IsDevice() {
 		return true
 	}
+	need := n*uint64(v.geo.BlockSize) + v.reserve()
+	now := time.Now().UnixNano()
+	if now < v.seen.until.Load() && v.seen.free.Load() >= need+plenty {
+		return true
+	}
 	free, err := disk.Free()
-	return err != nil || free >= n*uint64(v.geo.BlockSize)+v.reserve() // without an answer the write itself will tell
+	if err != nil {
+		return true // without an answer the write itself will tell
+	}
+	v.seen.free.Store(free)
+	v.seen.until.Store(now + int64(plentyFor))
+	return free >= need
 }
 
 // HasRoom tells whether n more blocks would find room, in the volume and on the disk below. It is a cheap estimate for whoever has accepted

@@ -7,6 +7,7 @@ type counters struct {
 	hashed, ghost, written, zero              atomic.Uint64
 	read, readZero, verified, healed          atomic.Uint64
 	badBlocks, readErrors, checkpoints, syncs atomic.Uint64
+	ahead                                     atomic.Uint64
 }
 
 // Stats is a picture of what a volume holds and has done. Counts are in blocks where nothing else is said.
@@ -28,6 +29,8 @@ type Stats struct {
 	Healed     uint64 `json:"block_healed"`
 	BadBlocks  uint64 `json:"block_bad"`
 	ReadErrors uint64 `json:"read_errors"`
+	// Ahead is how many runs of blocks the disk was told about before they were read.
+	Ahead uint64 `json:"runs_read_ahead"`
 
 	Checkpoints uint64 `json:"checkpoints"`
 	Syncs       uint64 `json:"syncs"`
@@ -42,7 +45,7 @@ func (v *Volume) Stats() Stats {
 		BlockSize: v.geo.BlockSize, Hash: v.geo.Kind.Name(), Allocated: used, Free: free, Fresh: fresh,
 		Hashed: c.hashed.Load(), Ghost: c.ghost.Load(), Written: c.written.Load(), ZeroWrite: c.zero.Load(),
 		Read: c.read.Load(), ReadZero: c.readZero.Load(), Verified: c.verified.Load(), Healed: c.healed.Load(),
-		BadBlocks: c.badBlocks.Load(), ReadErrors: c.readErrors.Load(),
+		BadBlocks: c.badBlocks.Load(), ReadErrors: c.readErrors.Load(), Ahead: c.ahead.Load(),
 		Checkpoints: c.checkpoints.Load(), Syncs: c.syncs.Load(),
 	}
 }
@@ -51,7 +54,7 @@ func (v *Volume) Stats() Stats {
 func (v *Volume) ResetStats() {
 	c := &v.stats
 	for _, x := range []*atomic.Uint64{&c.hashed, &c.ghost, &c.written, &c.zero, &c.read, &c.readZero, &c.verified,
-		&c.healed, &c.badBlocks, &c.readErrors, &c.checkpoints, &c.syncs} {
+		&c.healed, &c.badBlocks, &c.readErrors, &c.checkpoints, &c.syncs, &c.ahead} {
 		x.Store(0)
 	}
 }

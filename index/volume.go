@@ -67,6 +67,8 @@ type Volume struct {
 
 	gate gate
 
+	seen lookout // of the room on the disk below
+
 	// marks is the mark phase of the reclaim that runs, nil when none does.
 	marks atomic.Pointer[bitmap.Atomic]
 
@@ -155,7 +157,7 @@ func (v *Volume) open(check bool) error {
 		}
 	}
 	v.slots.init(v.idx.Table().Slots())
-	v.alloc.init(v.idx.Bitmap())
+	v.alloc.init(v.idx.Bitmap(), v.geo.BlockSize, p.Config.ReuseASAP)
 	v.flying.init()
 	v.data.init()
 	v.wrote.Store(1)

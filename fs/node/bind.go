@@ -47,7 +47,17 @@ func (d dataManager) Find(id uint64) File {
 	return nil
 }
 
-func (f dataFile) NewHandle() Handle { return f.File.NewHandle() }
+func (f dataFile) NewHandle() Handle { return dataHandle{f.File.NewHandle()} }
+
+// dataHandle only restates the method that names a type of openfile.
+type dataHandle struct{ *openfile.Handle }
+
+func (h dataHandle) ReadAhead(n int, off int64) Ahead {
+	if a := h.Handle.ReadAhead(n, off); a != nil {
+		return a
+	}
+	return nil
+}
 
 func (f dataFile) CopyFrom(src File, srcOff, dstOff, n int64) (int64, error) {
 	return f.File.CopyFrom(src.(dataFile).File, srcOff, dstOff, n)

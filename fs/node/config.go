@@ -56,12 +56,20 @@ type Content interface {
 // Handle is one open(2) of a regular file. Errors of writes that were accepted
 // earlier come from the next WriteAt, Sync or Flush. Safe for concurrent use.
 type Handle interface {
+	// ReadAhead returns the n bytes at off if they were read before, else nil. The result is released after its bytes were used.
+	ReadAhead(n int, off int64) Ahead
 	ReadAt(p []byte, off int64) (int, error) // short only at the end of the file, without error
 	WriteAt(p []byte, off int64) (int, error)
 	WritePages(p []byte, off int64) (int, error) // from a memory mapping: old bytes beside new ones
 	Sync(dataOnly bool) error
 	Flush() error // close(2) of a descriptor
 	Close() error
+}
+
+// Ahead is content that was read before it was asked for.
+type Ahead interface {
+	Bytes() []byte // fewer than asked for only at the end of the file
+	Release()
 }
 
 // Special makes the content of the files that are computed when they are opened.

@@ -232,6 +232,8 @@ func (f *fakeFile) CopyFrom(src node.File, srcOff, dstOff, n int64) (int64, erro
 
 type fakeHandle struct{ f *fakeFile }
 
+func (h *fakeHandle) ReadAhead(int, int64) node.Ahead { return nil }
+
 func (h *fakeHandle) ReadAt(p []byte, off int64) (int, error) {
 	if err := h.f.m.failure(); err != nil {
 		return 0, err

@@ -31,7 +31,9 @@ type FS struct {
 
 	handles handleTable
 	results sync.Pool // *readResult
+	aheads  sync.Pool // *aheadResult
 	foreign sync.Once // the message about a foreign object
+	drafts  sync.Map  // temporary names of files on their way in
 
 	// Set by Init, before the first request.
 	server     *fusefs.Server
@@ -50,6 +52,7 @@ func New(c Config) (*FS, error) {
 	if c.Timeouts != nil {
 		fs.timeouts = *c.Timeouts
 	}
+	fs.aheads.New = func() any { return &aheadResult{pool: &fs.aheads} }
 	fs.results.New = func() any { return &readResult{pool: &fs.results} }
 	mount, err := openat(unix.AT_FDCWD, c.Root, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {

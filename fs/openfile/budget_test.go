@@ -41,7 +41,7 @@ func TestBufferBudget(t *testing.T) {
 	for _, workers := range []int{0, 2} {
 		t.Run(fmt.Sprintf("workers=%d", workers), func(t *testing.T) {
 			r := newBudget(t, workers)
-			const files = 80
+			const files = 200
 			handles := make([]*openfile.Handle, files)
 			for i := range handles {
 				handles[i] = r.file(fmt.Sprint("f", i))
@@ -78,7 +78,7 @@ func TestBufferBudget(t *testing.T) {
 // what was written is there.
 func TestBufferBudgetConcurrent(t *testing.T) {
 	r := newBudget(t, 2)
-	const writers, each, rounds = 6, 8, 8
+	const writers, each, rounds = 6, 20, 8
 	handles := make([]*openfile.Handle, writers*each)
 	for i := range handles {
 		handles[i] = r.file(fmt.Sprint("f", i))
@@ -138,7 +138,7 @@ func TestBufferBudgetWhileOthersMakeRoom(t *testing.T) {
 	r := newBudget(t, 2)
 	r.m.SetMakingRoom(true)
 	var handles []*openfile.Handle
-	for i := range 40 {
+	for i := range 200 {
 		h := r.file(fmt.Sprint("f", i))
 		r.write(h, []byte{byte(i + 1)}, 1)
 		assertBudget(t, r.m, fmt.Sprint("file ", i))

@@ -19,6 +19,7 @@ type chunk struct {
 	ticket  index.Ticket
 	buf     []byte
 	entries []format.Entry
+	pool    *chunkPool
 
 	// The rest is guarded by the file's mu.
 	seq     uint64
@@ -34,25 +35,21 @@ func (c *chunk) overlaps(first, last uint64) bool {
 	return c.first <= last && first < c.first+uint64(c.n)
 }
 
-// getChunk takes a place in the pipeline and a buffer; it waits while the pipeline is full. The caller must not hold the file's
-// mu, since chunks leave the pipeline under it.
-func (m *Manager) getChunk(f *File) *chunk {
-	m.slots <- struct{}{}
-	var c *chunk
-	select {
-	case c = <-m.free:
-	default:
-		size := max(chunkBytes, m.geo.BlockSize)
-		c = &chunk{buf: make([]byte, size), entries: make([]format.Entry, size/m.geo.BlockSize)}
+// getChunk takes a place in the pipeline and a buffer for so many blocks; it waits while the pipeline is full. The caller must not hold
+// the file's mu, since chunks leave the pipeline under it.
+func (m *Manager) getChunk(f *File, blocks int) *chunk {
+	p := &m.large
+	if blocks == 1 && m.small.slots != nil {
+		p = &m.small
 	}
+	c := p.get(m.geo.BlockSize)
 	c.f, c.n, c.merged, c.started, c.done, c.err, c.waiter = f, 0, false, false, false, nil, nil
 	return c
 }
 
 func (m *Manager) putChunk(c *chunk) {
 	c.f = nil
-	m.free <- c // has room for every chunk there is
-	<-m.slots
+	c.pool.put(c)
 }
 
 // submit puts a chunk behind the others of its file and hands it to a worker.
@@ -76,11 +73,17 @@ func (f *File) enqueueLocked(c *chunk) {
 // dispatch hands an enqueued chunk to a worker. The queue has room for every chunk there can be, so it never waits.
 func (f *File) dispatch(c *chunk) {
 	if f.m.inline {
-		w := f.m.vol.NewWriter()
-		f.m.process(w, c)
+		f.m.processHere(c)
 		return
 	}
 	f.m.queue <- c
+}
+
+// processHere does the work of a worker for a caller who would do nothing but wait for it.
+func (m *Manager) processHere(c *chunk) {
+	w := m.writers.Get().(*index.Writer)
+	m.process(w, c)
+	m.writers.Put(w)
 }
 
 // work is one worker.
@@ -97,6 +100,7 @@ func (m *Manager) process(w *index.Writer, c *chunk) {
 	c.started = true
 	n := c.n
 	f.mu.Unlock()
+	w.Stream(uint64(f.id))
 	err := w.Put(c.buf[:n*m.geo.BlockSize], c.entries[:n])
 	m.pending.Add(-int64(n))
 	f.mu.Lock()
@@ -233,6 +237,7 @@ func (f *File) endLocked(batch []*chunk) {
 // failedLocked notes the error of a chunk, for the handles, unless its writer waits for it and reports it there. A size that
 // only this chunk had reached is taken back. mu is held.
 func (f *File) failedLocked(c *chunk) {
+	f.edits.sum.Add(1) // what was seen of it while it was on its way is gone
 	if c.waiter == nil {
 		f.errSeq++
 		f.err = f.wrap("write", int64(c.first)*int64(f.geo.BlockSize), c.err)

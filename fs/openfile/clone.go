@@ -24,6 +24,8 @@ func (f *File) CopyFrom(src *File, srcOff, dstOff, n int64) (int64, error) {
 	if srcOff%bs != dstOff%bs {
 		return 0, syscall.EXDEV
 	}
+	f.edits.begin()
+	defer f.edits.end()
 	unlock := lockPair(src, f)
 	defer unlock()
 	if err := src.flushShaped(); err != nil {

@@ -4,11 +4,15 @@ package openfile
 func (m *Manager) Buffered() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	n := 0
+	var n int64
 	for _, f := range m.files {
-		n += f.Buffers()
+		f.mu.Lock()
+		for _, r := range f.rests {
+			n += r.cost
+		}
+		f.mu.Unlock()
 	}
-	return int64(n) * int64(m.geo.BlockSize)
+	return n
 }
 
 // Counted is what the manager believes Buffered to be.
@@ -33,3 +37,9 @@ func Fixes(f *File, p []byte, off int64) int {
 	_, _ = f.readShaped(s, p, off)
 	return len(s.fixes)
 }
+
+// AheadBuffers is how many buffers there are to read ahead.
+const AheadBuffers = aheadBuffers
+
+// SpareAhead is how many of them nobody has.
+func (m *Manager) SpareAhead() int { return len(m.aheads) }

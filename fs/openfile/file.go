@@ -33,11 +33,16 @@ type File struct {
 	// times is held while the underlying file gets its time of modification (I/O). Taken under shape, before mu.
 	times sync.Mutex
 
+	// edits tells what was read ahead whether it is still what the file holds.
+	edits edits
+
 	// fresh: the file was empty when it was opened and was never synced since, so nothing of it is promised to anybody.
 	fresh atomic.Bool
 
 	// stored is the size in the header of the underlying file. Written by the committer or under shape (exclusive).
 	stored atomic.Int64
+
+	ahead readAhead
 
 	// batch, entries and under are scratch of the committer (committing is true).
 	batch   []*chunk
@@ -52,6 +57,8 @@ type File struct {
 	seq        uint64
 	committing bool
 	rests      map[uint64]*rest
+	buffered   int64   // bytes of the block buffers, as counted in the budget
+	fullest    []*rest // block buffers to be submitted first, found by the last search
 	mtime      time.Time
 	timeDirty  bool
 	// changes counts what was done to the underlying file, durable is how many of these are known to be on the disk.
@@ -148,7 +155,7 @@ func (f *File) flushShaped() error {
 	f.mu.Lock()
 	before := f.errSeq
 	f.mu.Unlock()
-	err := f.submitRests()
+	err := f.submitRests(time.Time{})
 	f.mu.Lock()
 	f.waitLocked(0, ^uint64(0))
 	if err == nil && f.errSeq != before {

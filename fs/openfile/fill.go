@@ -24,6 +24,8 @@ func (f *File) fill(off int64, read func(p []byte) (int, error)) (int, error) {
 	if off > MaxSize-size {
 		return 0, syscall.EFBIG
 	}
+	f.edits.begin()
+	defer f.edits.end()
 	f.m.makeRoom(f.m.partial(off, size-1)) // before any lock of the file is taken
 	f.shape.RLock()
 	defer f.shape.RUnlock()
@@ -43,7 +45,7 @@ func (f *File) fill(off int64, read func(p []byte) (int, error)) (int, error) {
 		}
 		return n, rerr
 	}
-	c := f.m.getChunk(f)
+	c := f.m.getChunk(f, int(size/bs))
 	n, rerr := read(c.buf)
 	whole := int64(n) / bs * bs
 	rest := append([]byte(nil), c.buf[whole:n]...)

@@ -6,6 +6,7 @@ import "sync/atomic"
 type Handle struct {
 	f     *File
 	wrote atomic.Bool
+	ahead aheadOf
 	// Counts of failed writes (File.errSeq) that were reported to this handle by each kind of call.
 	toldWrite, toldSync, toldFlush atomic.Uint64
 }
@@ -74,7 +75,10 @@ func (h *Handle) Flush() error {
 }
 
 // Close drops the handle's reference.
-func (h *Handle) Close() error { return h.f.Close() }
+func (h *Handle) Close() error {
+	h.ahead.close()
+	return h.f.Close()
+}
 
 // pendingError returns the file's last failed write if the handle wrote and has not told about it by this kind of call.
 func (h *Handle) pendingError(told *atomic.Uint64) error {

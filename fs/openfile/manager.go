@@ -21,10 +21,15 @@ const (
 	// chunksPerWorker bounds the data between reply and storage. Four to eight buffers per worker overlap copying and hashing;
 	// more only makes errors later.
 	chunksPerWorker = 6
-	// restBytes bounds the block buffers of one file.
-	restBytes = 8 << 20
+	// singleBytes bounds the memory of the chunks of one block, singles their number. There are more of these than of the large ones: where
+	// blocks take old bytes over, one sync serves all that gather while the one before runs.
+	singleBytes = 8 << 20
+	singles     = 256
+	// frameBytes is the piece of memory of block buffers; spareFrames is how many are kept when they are not needed.
+	frameBytes  = 4096
+	spareFrames = 4096
 	// bufferBytes and bufferBlocks bound the block buffers of all files.
-	bufferBytes  = 64 << 20
+	bufferBytes  = 56 << 20
 	bufferBlocks = 16
 )
 
@@ -33,7 +38,7 @@ type Config struct {
 	Volume *index.Volume
 	// Workers is the number of goroutines that hash and store; 0 makes every write do it itself.
 	Workers int
-	// BufferBytes bounds the memory of the partly written blocks of all open files, 0 for 64 MiB; there are at least 16 blocks.
+	// BufferBytes bounds the memory of the partly written blocks of all open files, 0 for 56 MiB; there are at least 16 blocks.
 	BufferBytes int64
 	// Log takes one sentence about an error that no caller may be there to see; nil drops it.
 	Log func(msg string)
@@ -46,13 +51,17 @@ type Manager struct {
 	log func(string)
 
 	queue   chan *chunk
-	slots   chan struct{} // one for each chunk between submission and commit
+	large   chunkPool
+	small   chunkPool // of one block each; none where a block fills a large one
 	workers sync.WaitGroup
 	inline  bool
 
-	free    chan *chunk // chunks at rest: kept, since fresh memory is slow on first touch
 	readers sync.Pool
-	blocks  sync.Pool // of *[]byte, BlockSize each, for block buffers
+	writers sync.Pool   // of *index.Writer, for those who are no worker
+	frame   int         // size of a frame in bytes, part of a block
+	tables  sync.Pool   // of *[][]byte, empty, for the frames of a block
+	aheads  chan []byte // memory to read ahead, nil as long as it was never needed
+	frames  chan []byte // frames at rest: kept, since fresh memory is slow on first touch
 
 	// settling is held by the one who takes all slots; nothing but slots is taken under it.
 	settling sync.Mutex
@@ -82,11 +91,20 @@ func NewManager(c Config) *Manager {
 	}
 	m.limit = max(c.BufferBytes, bufferBlocks*int64(m.geo.BlockSize))
 	n := max(c.Workers, 1) * chunksPerWorker
-	m.slots = make(chan struct{}, n)
-	m.queue = make(chan *chunk, n)
-	m.free = make(chan *chunk, n)
+	m.large.init(n, max(chunkBytes, m.geo.BlockSize))
+	if m.geo.BlockSize < chunkBytes {
+		m.small.init(max(n, min(singles, singleBytes/m.geo.BlockSize)), m.geo.BlockSize)
+	}
+	m.queue = make(chan *chunk, cap(m.large.slots)+cap(m.small.slots))
+	m.frame = min(frameBytes, m.geo.BlockSize)
+	m.frames = make(chan []byte, spareFrames)
+	m.aheads = make(chan []byte, aheadBuffers)
+	for range aheadBuffers {
+		m.aheads <- nil
+	}
+	m.tables.New = func() any { t := make([][]byte, m.geo.BlockSize/m.frame); return &t }
+	m.writers.New = func() any { return m.vol.NewWriter() }
 	m.readers.New = func() any { return &readState{r: m.vol.NewReader()} }
-	m.blocks.New = func() any { b := make([]byte, m.geo.BlockSize); return &b }
 	if !m.inline {
 		for range c.Workers {
 			m.workers.Go(m.work)
@@ -204,13 +222,11 @@ func (m *Manager) FlushAll() error {
 	return errors.Join(errs...)
 }
 
-// FlushOlder flushes the files whose block buffers were last written to more than age ago.
+// FlushOlder flushes the files that were last written to more than age ago, and of the others the block buffers that were begun before that.
 func (m *Manager) FlushOlder(age time.Duration) {
 	for _, f := range m.open() {
-		if f.restsOlder(age) {
-			if err := f.flush(); err != nil {
-				m.log(err.Error())
-			}
+		if err := f.flushOlder(age); err != nil {
+			m.log(err.Error())
 		}
 		if err := f.Close(); err != nil {
 			m.log(err.Error())
@@ -239,14 +255,23 @@ func (m *Manager) tight() bool { return !m.vol.HasRoom(uint64(m.pending.Load()))
 func (m *Manager) settle() {
 	m.settling.Lock()
 	defer m.settling.Unlock()
-	for range cap(m.slots) {
-		m.slots <- struct{}{}
-	}
-	for range cap(m.slots) {
-		<-m.slots
+	m.large.drain()
+	m.small.drain()
+}
+
+// getFrame returns memory for a piece of a block, with any content.
+func (m *Manager) getFrame() []byte {
+	select {
+	case p := <-m.frames:
+		return p
+	default:
+		return make([]byte, m.frame)
 	}
 }
 
-func (m *Manager) getBlock() []byte { return *m.blocks.Get().(*[]byte) }
-
-func (m *Manager) putBlock(b []byte) { m.blocks.Put(&b) }
+func (m *Manager) putFrame(p []byte) {
+	select {
+	case m.frames <- p:
+	default:
+	}
+}

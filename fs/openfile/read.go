@@ -13,6 +13,7 @@ type readState struct {
 	r       *index.Reader
 	entries []format.Entry
 	stored  []format.Address // of the entries, before the engine corrected some
+	next    []format.Entry   // scratch of readAhead
 	buf     []byte
 	rests   []*rest
 	fixes   []fix
@@ -95,11 +96,7 @@ func (f *File) readWithRests(s *readState, p []byte, off int64) (n int, err erro
 			r.mu.Unlock()
 			return 0, nil, true
 		}
-		start := int64(r.block)*bs - off // of the block in p
-		lo, hi := max(start+int64(r.lo), 0), min(start+int64(r.hi), int64(len(p)))
-		if lo < hi {
-			copy(p[lo:hi], r.data[lo-start:hi-start])
-		}
+		r.overlay(p, int(off-int64(r.block)*bs), f.m.frame)
 		r.mu.Unlock()
 	}
 	return n, nil, false
@@ -141,6 +138,7 @@ func (f *File) readEntries(s *readState, p []byte, off int64) (int, error) {
 	entries := s.entries[:count]
 	t := f.m.vol.Enter()
 	defer f.m.vol.Leave(t)
+	f.readAhead(s, off, int64(len(p)))
 	got, err := f.recipe.ReadEntries(uint64(first), entries)
 	if err != nil {
 		return 0, f.wrap("read", off, err)

@@ -8,18 +8,23 @@ import (
 	"time"
 )
 
-// rest is one block of a file of which only a part was written so far. It waits for the other parts, or for a flush that
-// takes them from the stored block.
+// rest is one block of a file of which only parts were written so far. It waits for the other parts, or until it is submitted, when what
+// is missing is taken from the stored block. It takes memory for what was written only, so that many of them gather what is written here
+// and there, and a block is hashed and stored once for several writes.
 type rest struct {
 	block uint64
-	end   int64 // logical size of the file that the written part reaches; guarded by the file's mu
+
+	// Guarded by the file's mu.
+	end   int64     // logical size of the file that the written part reaches
+	cost  int64     // bytes that it is counted with in the budget
+	since time.Time // of the first write
 
 	// mu guards the rest. I/O is done under it (taking the missing part from the stored block). The file's mu may be taken
 	// under it.
 	mu     sync.Mutex
-	data   []byte // BlockSize
-	lo, hi int    // the valid part
-	merged bool   // a part of it comes from a stored block that may be durable
+	frames [][]byte // memory for each Manager.frame bytes of the block, nil where nothing was written
+	parts  []part   // what was written
+	merged bool     // what was written holds old bytes too, which may be durable where they are
 }
 
 // getRest returns the block buffer of a block, locked; a new one is empty. The size of the file grows to end.
@@ -28,10 +33,10 @@ func (f *File) getRest(block uint64, end int64) *rest {
 		f.mu.Lock()
 		r := f.rests[block]
 		if r == nil {
-			r = &rest{block: block, data: f.m.getBlock()}
+			r = &rest{block: block, frames: *f.m.tables.Get().(*[][]byte), since: time.Now()}
 			f.rests[block] = r
 			f.m.pending.Add(1)
-			f.m.buffered.Add(int64(f.geo.BlockSize))
+			f.chargeLocked(r, f.m.restCost())
 		}
 		r.end = max(r.end, end)
 		f.touchLocked(end)
@@ -51,80 +56,116 @@ func (f *File) holds(r *rest) bool {
 	return f.rests[r.block] == r
 }
 
+// chargeLocked counts memory of a block buffer. mu is held, and the buffer is in the table.
+func (f *File) chargeLocked(r *rest, n int64) {
+	r.cost += n
+	f.buffered += n
+	f.m.buffered.Add(n)
+}
+
 // dropRestLocked takes a block buffer out of the table, its place out of the count of pending blocks and its memory out of the budget. mu
 // is held. Whoever still has the buffer locked finds out by holds.
 func (f *File) dropRestLocked(block uint64) {
-	if _, ok := f.rests[block]; ok {
+	if r, ok := f.rests[block]; ok {
 		delete(f.rests, block)
 		f.m.pending.Add(-1)
-		f.m.buffered.Add(-int64(f.geo.BlockSize))
+		f.chargeLocked(r, -r.cost)
 	}
 }
 
 // release gives the memory of a block buffer back that is out of the table; r.mu is held. Whoever waits for it looks by holds before he
 // touches the memory. One that a whole block replaced may be in use, and is left to the garbage collector unless its user comes here.
 func (f *File) release(r *rest) {
-	f.m.putBlock(r.data)
-	r.data = nil
+	if r.frames == nil {
+		return
+	}
+	for i, p := range r.frames {
+		if p != nil {
+			f.m.putFrame(p)
+			r.frames[i] = nil
+		}
+	}
+	table := r.frames
+	f.m.tables.Put(&table)
+	r.frames, r.parts = nil, nil
 }
 
-// writeRest puts p into its block at off (p does not cross a block's end). On error the file is as before, but for other
-// writes that the block buffer had gathered: these are still there.
+// writeRest puts p into its block at off (p does not cross a block's end). A block that is whole then is submitted.
 func (f *File) writeRest(block uint64, off int, p []byte, pages bool) error {
 	r := f.getRest(block, int64(block)*int64(f.geo.BlockSize)+int64(off+len(p)))
 	defer r.mu.Unlock()
-	if r.lo < r.hi && (off > r.hi || off+len(p) < r.lo) {
-		if err := f.complete(r); err != nil {
-			return err
-		}
-	}
-	copy(r.data[off:], p)
+	f.room(r, off, off+len(p))
+	r.copyIn(off, p, f.m.frame)
 	r.merged = r.merged || pages && !f.fresh.Load()
-	if r.lo == r.hi {
-		r.lo, r.hi = off, off+len(p)
-	} else {
-		r.lo, r.hi = min(r.lo, off), max(r.hi, off+len(p))
-	}
-	if r.lo > 0 || r.hi < len(r.data) {
+	r.parts = addPart(r.parts, part{off, off + len(p)})
+	if r.parts[0] != (part{0, f.geo.BlockSize}) {
 		return nil
 	}
-	f.submitRest(r)
-	return nil
+	return f.submitRest(r)
 }
 
-// complete fills what is missing in a block buffer from the stored block; r.mu is held. Bytes past the stored size are zeros
-// whatever the stored block has there.
-func (f *File) complete(r *rest) error {
-	if r.lo == 0 && r.hi == len(r.data) {
-		return nil
+// room gives a block buffer the frames that it lacks for [lo, hi), and counts them; r.mu is held.
+func (f *File) room(r *rest, lo, hi int) {
+	n := int64(0)
+	for i := lo / f.m.frame; i*f.m.frame < hi; i++ {
+		if r.frames[i] == nil {
+			r.frames[i] = f.m.getFrame()
+			n += int64(f.m.frame)
+		}
 	}
+	if n == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.rests[r.block] == r { // else a whole block replaced it meanwhile, and it counts no more
+		f.chargeLocked(r, n)
+	}
+}
+
+// fillBlock makes a whole block in p: what was written, over what is stored. Bytes past the stored size are zeros whatever the stored block has
+// there. merged tells whether bytes of a stored block that may be durable are in it. r.mu is held.
+func (f *File) fillBlock(r *rest, p []byte) (merged bool, err error) {
 	f.mu.Lock()
 	f.waitLocked(r.block, r.block)
 	f.mu.Unlock()
 	start := int64(r.block) * int64(f.geo.BlockSize)
-	have := f.stored.Load() - start
-	if have <= 0 || r.lo == 0 && int64(r.hi) >= have {
-		clear(r.data[:r.lo])
-		clear(r.data[r.hi:])
-		r.lo, r.hi = 0, len(r.data)
-		return nil
+	switch have := f.stored.Load() - start; {
+	case coversTo(r.parts, int64(len(p))):
+	case have <= 0 || coversTo(r.parts, have):
+		clear(p)
+	default:
+		s := f.m.readState()
+		defer f.m.putReadState(s)
+		if err := f.readStored(s, p, start); err != nil {
+			return false, err
+		}
+		merged = !f.fresh.Load()
 	}
-	s := f.m.readState()
-	defer f.m.putReadState(s)
-	old := s.block(f.geo.BlockSize)
-	if err := f.readStored(s, old, start); err != nil {
-		return err
+	for _, w := range r.parts {
+		r.copyOut(p[w.lo:w.hi], w.lo, f.m.frame)
 	}
-	copy(r.data[:r.lo], old[:r.lo])
-	copy(r.data[r.hi:], old[r.hi:])
-	r.merged = r.merged || !f.fresh.Load()
-	r.lo, r.hi = 0, len(r.data)
-	return nil
+	return merged || r.merged, nil
 }
 
-// submitRest turns a complete block buffer into a chunk; r.mu is held.
-func (f *File) submitRest(r *rest) {
-	c := f.m.getChunk(f)
+// submitRest turns a block buffer into a chunk and hands it to a worker; r.mu is held. Errors are those of enqueueRest.
+func (f *File) submitRest(r *rest) error {
+	c, err := f.enqueueRest(r)
+	if c != nil {
+		f.dispatch(c)
+	}
+	return err
+}
+
+// enqueueRest turns a block buffer into a chunk, which is to be dispatched or processed; nil if there is none. r.mu is held. A buffer whose stored
+// part cannot be read is given up; its error is returned and kept for the handles.
+func (f *File) enqueueRest(r *rest) (*chunk, error) {
+	c := f.m.getChunk(f, 1)
+	merged, err := f.fillBlock(r, c.buf[:f.geo.BlockSize])
+	if err != nil {
+		f.m.putChunk(c)
+		return nil, f.abandon(r, err)
+	}
 	c.ticket = f.m.vol.Enter()
 	f.mu.Lock()
 	if f.rests[r.block] != r { // a whole-block write replaced it meanwhile
@@ -132,10 +173,9 @@ func (f *File) submitRest(r *rest) {
 		f.m.vol.Leave(c.ticket)
 		f.m.putChunk(c)
 		f.release(r)
-		return
+		return nil, nil
 	}
-	c.first, c.n, c.merged = r.block, 1, r.merged
-	copy(c.buf, r.data)
+	c.first, c.n, c.merged = r.block, 1, merged
 	c.end = min(int64(r.block+1)*int64(f.geo.BlockSize), max(r.end, f.stored.Load()))
 	f.dropRestLocked(r.block)
 	f.m.pending.Add(1)
@@ -144,27 +184,37 @@ func (f *File) submitRest(r *rest) {
 	f.queue = append(f.queue, c)
 	f.mu.Unlock()
 	f.release(r)
-	f.dispatch(c)
+	return c, nil
 }
 
-// submitRests completes and submits all block buffers, in the order of the file. One whose stored part cannot be read is given
-// up; its error is returned and kept for the handles.
-func (f *File) submitRests() error {
+// submitRests completes and submits block buffers, in the order of the file: all, or if it is not 0 those begun before a time.
+func (f *File) submitRests(before time.Time) error {
+	list := f.restList(before)
 	var errs []error
-	for _, r := range f.restList() {
-		r.mu.Lock()
-		if !f.holds(r) {
-			r.mu.Unlock()
-			continue
-		}
-		if err := f.complete(r); err != nil {
-			errs = append(errs, f.abandon(r, err))
-		} else {
-			f.submitRest(r)
-		}
-		r.mu.Unlock()
+	for _, r := range list {
+		// A single one, such as the end of a file that is being closed, is stored by the caller: he would only wait.
+		errs = append(errs, f.submitIfHeld(r, len(list) == 1))
 	}
 	return errors.Join(errs...)
+}
+
+// submitIfHeld submits a block buffer unless somebody else did. here: the caller stores it himself.
+func (f *File) submitIfHeld(r *rest, here bool) error {
+	r.mu.Lock()
+	if !f.holds(r) {
+		r.mu.Unlock()
+		return nil
+	}
+	c, err := f.enqueueRest(r)
+	r.mu.Unlock()
+	switch {
+	case c == nil:
+	case here:
+		f.m.processHere(c)
+	default:
+		f.dispatch(c)
+	}
+	return err
 }
 
 // abandon gives a block buffer up that cannot be completed: the rest of its block is unreadable. One that a whole block replaced meanwhile is
@@ -176,6 +226,7 @@ func (f *File) abandon(r *rest, cause error) error {
 	if f.rests[r.block] != r {
 		return nil
 	}
+	f.edits.sum.Add(1) // what was seen of it is gone
 	f.dropRestLocked(r.block)
 	f.errSeq++
 	f.err = f.wrap("write a part of a block", int64(r.block)*int64(f.geo.BlockSize), cause)
@@ -183,26 +234,16 @@ func (f *File) abandon(r *rest, cause error) error {
 	return f.err
 }
 
-func (f *File) restList() []*rest {
+// restList lists block buffers in the order of the file: all, or if it is not 0 those begun before a time.
+func (f *File) restList(before time.Time) []*rest {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	list := make([]*rest, 0, len(f.rests))
 	for _, r := range f.rests {
-		list = append(list, r)
+		if before.IsZero() || r.since.Before(before) {
+			list = append(list, r)
+		}
 	}
 	slices.SortFunc(list, func(a, b *rest) int { return cmp.Compare(a.block, b.block) })
 	return list
-}
-
-// crowded tells whether the file holds as many block buffers as it may.
-func (f *File) crowded() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.rests) > max(2, restBytes/f.geo.BlockSize)
-}
-
-func (f *File) restsOlder(age time.Duration) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.timeDirty && time.Since(f.mtime) > age
 }

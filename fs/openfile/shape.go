@@ -18,6 +18,8 @@ func (f *File) Truncate(size int64) error {
 	if size > MaxSize {
 		return syscall.EFBIG
 	}
+	f.edits.begin()
+	defer f.edits.end()
 	f.shape.Lock()
 	defer f.shape.Unlock()
 	// An error of a pending write is reported to its handle; the file still gets its new size.
@@ -137,6 +139,8 @@ func (f *File) Allocate(mode uint32, off, n int64) error {
 	if off > MaxSize-n {
 		return syscall.EFBIG
 	}
+	f.edits.begin()
+	defer f.edits.end()
 	keep := mode&unix.FALLOC_FL_KEEP_SIZE != 0
 	switch mode &^ unix.FALLOC_FL_KEEP_SIZE {
 	case 0:

@@ -18,6 +18,8 @@ func (f *File) writeAt(p []byte, off int64, pages bool) error {
 	if off < 0 || off > MaxSize-int64(len(p)) {
 		return syscall.EFBIG
 	}
+	f.edits.begin()
+	defer f.edits.end()
 	f.m.makeRoom(f.m.partial(off, int64(len(p)))) // before any lock of the file is taken
 	f.shape.RLock()
 	defer f.shape.RUnlock()
@@ -57,15 +59,12 @@ func (f *File) writeShaped(p []byte, off int64, pages bool) error {
 	if wait {
 		return f.flushShaped()
 	}
-	if f.crowded() || f.m.overfull() {
-		return f.submitRests()
-	}
-	return nil
+	return f.shed()
 }
 
 // writeWhole submits whole blocks as one chunk and, if wait is set, returns its outcome.
 func (f *File) writeWhole(first uint64, p []byte, wait, pages bool) error {
-	c := f.m.getChunk(f)
+	c := f.m.getChunk(f, len(p)/f.geo.BlockSize)
 	c.merged = pages && !f.fresh.Load()
 	copy(c.buf, p)
 	var outcome chan error
@@ -106,15 +105,11 @@ func (f *File) clearTail(end int64) error {
 	return nil
 }
 
-// rewriteTail submits the last block with zeros past the stored size: an empty write makes a block buffer of it, and completing that clears.
+// rewriteTail submits the last block with zeros past the stored size: an empty block buffer is completed, which clears.
 func (f *File) rewriteTail(size int64) error {
 	r := f.getRest(uint64(size/int64(f.geo.BlockSize)), size)
 	defer r.mu.Unlock()
-	if err := f.complete(r); err != nil {
-		return err
-	}
-	f.submitRest(r)
-	return nil
+	return f.submitRest(r)
 }
 
 // tailDirty tells whether the stored block that holds the end of the file has other than zeros behind it.

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrNobody: no process answers for the volume: it is not mounted, is served by the original, or belongs to another user.
@@ -21,7 +24,16 @@ func Call(ctx context.Context, p Place, parent, op string, args, result any, pro
 	return call(ctx, p, parent, op, args, result, progress, defaultTimes())
 }
 
+// CallWith is Call that sends the open file along. It stays the caller's too, and may be closed afterwards.
+func CallWith(ctx context.Context, p Place, parent, op string, file *os.File, args, result any, progress func(json.RawMessage)) error {
+	return callWith(ctx, p, parent, op, file, args, result, progress, defaultTimes())
+}
+
 func call(ctx context.Context, p Place, parent, op string, args, result any, progress func(json.RawMessage), t times) error {
+	return callWith(ctx, p, parent, op, nil, args, result, progress, t)
+}
+
+func callWith(ctx context.Context, p Place, parent, op string, file *os.File, args, result any, progress func(json.RawMessage), t times) error {
 	c, err := dial(ctx, p, parent, t)
 	if err != nil {
 		return err
@@ -39,7 +51,7 @@ func call(ctx context.Context, p Place, parent, op string, args, result any, pro
 	if err := c.SetWriteDeadline(time.Now().Add(t.write)); err != nil {
 		return err
 	}
-	if _, err := c.Write(append(line, '\n')); err != nil {
+	if err := ask(c, append(line, '\n'), file); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -55,6 +67,29 @@ func call(ctx context.Context, p Place, parent, op string, args, result any, pro
 			return fmt.Errorf("answer to %s: %w", op, err)
 		}
 	}
+	return err
+}
+
+// ask sends the request, and the descriptor with its first byte.
+func ask(c *net.UnixConn, line []byte, file *os.File) error {
+	sent := 0
+	if file != nil {
+		raw, err := file.SyscallConn() // File.Fd would make it blocking for everybody
+		if err != nil {
+			return err
+		}
+		var werr error
+		if err := raw.Control(func(fd uintptr) { sent, _, werr = c.WriteMsgUnix(line, unix.UnixRights(int(fd)), nil) }); err != nil {
+			return err
+		}
+		if werr != nil {
+			return werr
+		}
+	}
+	if sent == len(line) {
+		return nil // the other side may have answered and gone
+	}
+	_, err := c.Write(line[sent:])
 	return err
 }
 

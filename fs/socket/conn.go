@@ -73,8 +73,13 @@ func (s *Server) serve(c *net.UnixConn) {
 	if err := c.SetReadDeadline(time.Now().Add(s.times.request)); err != nil || s.ctx.Err() != nil {
 		return
 	}
-	r := bufio.NewReaderSize(c, 4096)
+	in := &inbox{conn: c}
+	defer in.release()
+	r := bufio.NewReaderSize(in, 4096)
 	line, err := readLine(r, maxRequest)
+	if err == nil {
+		err = in.end()
+	}
 	if err != nil {
 		if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrDeadlineExceeded) {
 			_ = w.send(answer{Error: newFailure(fmt.Errorf("request: %w", err))})
@@ -92,7 +97,7 @@ func (s *Server) serve(c *net.UnixConn) {
 		return
 	}
 	watched := s.watch(c, r, cancel)
-	s.run(ctx, cancel, &w, op, q.Args)
+	s.run(ctx, cancel, &w, op, &Request{Args: q.Args, file: in.take()})
 	c.Close() // ends the watch
 	<-watched
 }
@@ -113,14 +118,16 @@ func (s *Server) watch(c *net.UnixConn, r *bufio.Reader, cancel context.CancelFu
 }
 
 // run runs the operation and sends what it says.
-func (s *Server) run(ctx context.Context, cancel context.CancelFunc, w *writer, op Operation, args json.RawMessage) {
+func (s *Server) run(ctx context.Context, cancel context.CancelFunc, w *writer, op Operation, r *Request) {
 	box := newMailbox()
+	r.Progress = box.put
+	defer r.close()
 	var result any
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		result, err = op(ctx, &Request{Args: args, Progress: box.put})
+		result, err = op(ctx, r)
 	}()
 	s.report(cancel, w, box, done)
 	if result != nil {

@@ -11,6 +11,8 @@
 //	← {"alive":true}                                           so often that silence means a dead peer
 //	← {"result":{...}}  or  {"error":{"text":"...","class":"busy"}}, or a result as far as there is one and then the error
 //
+// A request may bring one open file (SCM_RIGHTS); whatever kind it is, nobody waits for its end.
+//
 // What it promises:
 //
 //   - Only the owner of the serving process and root are answered: the directory has mode 0700, the socket 0600, and the kernel is asked who

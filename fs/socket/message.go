@@ -38,10 +38,30 @@ type Request struct {
 	// Progress sends a value to the client, not more often than it can take: of several the last one counts. It never blocks and may be called
 	// from any goroutine until the operation returns.
 	Progress func(v any)
+
+	file *Descriptor // that the client sent along; nil: none, or taken
 }
 
-// Decode reads the arguments into v. Unknown ones are refused, so that a newer client is not misunderstood.
+// Descriptor takes the open file that the client sent along; nil if there is none. It is the caller's from then on.
+func (r *Request) Descriptor() *Descriptor {
+	d := r.file
+	r.file = nil
+	return d
+}
+
+// close lets go of a descriptor that nobody took.
+func (r *Request) close() {
+	if d := r.Descriptor(); d != nil {
+		d.Drop()
+	}
+}
+
+// Decode reads the arguments into v. Unknown ones are refused, so that a newer client is not misunderstood, and so is a descriptor that was
+// not taken before.
 func (r *Request) Decode(v any) error {
+	if r.file != nil {
+		return format.Mark(format.ErrUnsupported, errors.New("this operation takes no descriptor"))
+	}
 	if len(r.Args) == 0 {
 		return nil
 	}

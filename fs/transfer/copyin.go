@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"tresor/fs/openfile"
+	"tresor/index"
 	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/progress"
@@ -32,73 +34,109 @@ type Written struct {
 	Zero  uint64 `json:"zero_blocks"` // holes not counted
 }
 
+// Place is where a file is put: a name in a directory of the tree of files. It is used by one goroutine.
+type Place interface {
+	// String is the name, for messages.
+	String() string
+	// Begin makes the new file, which has not its name yet, and returns it open for reading and writing, with its inode number. The file is the
+	// caller's to close, at last before Drop.
+	Begin() (f disk.File, inode uint64, err error)
+	// Dress gives the new file the attributes of the one that it replaces, and what o says.
+	Dress(o InOptions) error
+	// Publish gives the new file, which is on the disk, its name, durably. What was there is replaced as a whole. The file is still open.
+	Publish() error
+	// Drop takes a new file away that is not to be.
+	Drop() error
+}
+
 // CopyIn stores a file. Path is relative to the tree of files; its directory must exist. What was there is replaced as a whole once the new
 // content is on the disk: after an error, a kill or a power cut it is what it was. It keeps its owner and extended attributes; other names
 // of it keep the old content. Leftovers of killed copies in that directory are removed. No room is an error of class format.ErrNoSpace; what was stored
 // by then is freed by the next reclaim.
 func (t *Target) CopyIn(ctx context.Context, path string, in Input, o InOptions) (*Written, error) {
-	name, err := within(t.fs, t.root, path)
-	if err == nil {
-		err = clean(t.fs, filepath.Dir(name))
-	}
-	var old iofs.FileInfo
-	if err == nil {
-		old, err = replaceable(t.fs, name)
-	}
+	p, err := t.place(path)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	before := t.vol.Stats()
-	d, err := t.begin(name)
+	return (&storing{vol: t.vol, files: t.files, workers: t.workers, o: o}).store(ctx, p, in)
+}
+
+// storing is one copy into a volume.
+type storing struct {
+	vol     *index.Volume
+	files   *openfile.Manager
+	workers int // 0: the caller's goroutine
+	o       InOptions
+}
+
+func (s *storing) store(ctx context.Context, p Place, in Input) (*Written, error) {
+	w, err := s.into(ctx, p, in)
 	if err != nil {
-		return nil, fmt.Errorf("store %s: %w", name, err)
+		return nil, fmt.Errorf("store %s: %w", p, err)
 	}
-	size, err := d.fillVerified(ctx, in, o)
-	if err == nil {
-		err = t.attributes(d, old, o)
-	}
-	if err == nil {
-		err = room(d.h.Sync(false))
-	}
+	return w, nil
+}
+
+func (s *storing) into(ctx context.Context, p Place, in Input) (*Written, error) {
+	under, inode, err := p.Begin()
 	if err != nil {
-		return nil, fmt.Errorf("store %s: %w", name, errors.Join(err, d.drop()))
+		return nil, room(err)
 	}
-	if err := d.publish(); err != nil {
-		return nil, fmt.Errorf("store %s: %w", name, err)
+	f, err := s.files.Open(openfile.ID(inode), func() (disk.File, error) { return under, nil })
+	if err != nil { // under is closed
+		return nil, errors.Join(err, p.Drop())
 	}
-	now := t.vol.Stats()
-	return &Written{Bytes: size, New: now.Written - before.Written, Known: now.Ghost - before.Ghost, Zero: now.ZeroWrite - before.ZeroWrite}, nil
+	h := f.NewHandle()
+	w, err := s.fillVerified(ctx, h, in)
+	if err == nil {
+		err = p.Dress(s.o)
+	}
+	if err == nil {
+		err = room(h.Sync(false))
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		// Still open: a reclaim sees the file either so or by its name.
+		err = p.Publish()
+	}
+	err = errors.Join(err, f.Close(), h.Close())
+	if err != nil {
+		return nil, errors.Join(err, p.Drop())
+	}
+	return w, nil
 }
 
 // fillVerified writes the content and, where that is asked for, reads it back.
-func (d *draft) fillVerified(ctx context.Context, in Input, o InOptions) (int64, error) {
-	size, err := d.fill(ctx, in, o)
-	if err != nil || !o.Verify {
-		return size, err
+func (s *storing) fillVerified(ctx context.Context, h *openfile.Handle, in Input) (*Written, error) {
+	w, err := s.fill(ctx, h, in)
+	if err != nil || !s.o.Verify {
+		return w, err
 	}
-	err = d.verify(ctx, size, o)
-	if _, again := in.(*file); !again || !errors.Is(err, format.ErrIO) {
-		return size, err
+	err = s.verify(ctx, h, w.Bytes)
+	if !in.again() || !errors.Is(err, format.ErrIO) {
+		return w, err
 	}
-	if err := d.h.File().Truncate(0); err != nil {
-		return size, room(err)
+	if err := h.File().Truncate(0); err != nil {
+		return w, room(err)
 	}
-	if size, err = d.fill(ctx, in, o); err == nil {
-		err = d.verify(ctx, size, o)
+	if w, err = s.fill(ctx, h, in); err == nil {
+		err = s.verify(ctx, h, w.Bytes)
 	}
-	return size, err
+	return w, err
 }
 
 // verify reads all of the file, also past a bad block, so that all of these leave the index. The first error is returned.
-func (d *draft) verify(ctx context.Context, size int64, o InOptions) (first error) {
-	meter := progress.New(o.Progress, "verify", progress.Bytes, uint64(size))
-	bs := int64(d.t.vol.Geometry().BlockSize)
-	buf := make([]byte, feedStep)
+func (s *storing) verify(ctx context.Context, h *openfile.Handle, size int64) (first error) {
+	meter := progress.New(s.o.Progress, "verify", progress.Bytes, uint64(size))
+	bs := int64(s.vol.Geometry().BlockSize)
+	buf := make([]byte, max(pieceIn, bs))
 	for off := int64(0); off < size; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := d.h.ReadAt(buf, off)
+		n, err := h.ReadAt(buf, off)
 		switch {
 		case errors.Is(err, format.ErrIO):
 			if first == nil {
@@ -117,34 +155,56 @@ func (d *draft) verify(ctx context.Context, size int64, o InOptions) (first erro
 }
 
 // fill writes the content.
-func (d *draft) fill(ctx context.Context, in Input, o InOptions) (int64, error) {
-	total, err := in.size()
-	if err != nil {
-		return 0, err
+func (s *storing) fill(ctx context.Context, h *openfile.Handle, in Input) (*Written, error) {
+	size, n, err := fillFrom(ctx, h, in, s.workers, int64(s.vol.Geometry().BlockSize), s.o.Progress)
+	if err == nil && h.File().Size() != size {
+		err = h.File().Truncate(size)
 	}
-	meter := progress.New(o.Progress, "write", progress.Bytes, uint64(total))
-	done := int64(0)
-	size, err := in.feed(ctx, func(off int64, read func(p []byte) (int, error)) (int, error) {
-		n, err := d.h.Fill(off, read)
-		meter.Add(uint64(off + int64(n) - done)) // holes count as well
-		done = off + int64(n)
-		return n, room(err)
-	})
 	if err == nil {
-		err = d.end(size)
+		err = h.File().Drain()
 	}
-	return size, err
+	return &Written{Bytes: size, New: n.New, Known: n.Known, Zero: n.Zero}, room(err)
 }
 
-// attributes gives the new file those of the old one, and what the options say.
-func (t *Target) attributes(d *draft, old iofs.FileInfo, o InOptions) error {
-	x, ok := t.fs.(disk.Objects)
+// place is a name in a volume that nobody serves.
+func (t *Target) place(path string) (Place, error) {
+	name, err := within(t.fs, t.root, path)
+	if err == nil {
+		err = clean(t.fs, filepath.Dir(name))
+	}
+	if err != nil {
+		return nil, err
+	}
+	old, err := replaceable(t.fs, name)
+	if err != nil {
+		return nil, err
+	}
+	return &ownPlace{t: t, tmp: tempName(name), name: name, old: old != nil}, nil
+}
+
+// ownPlace makes the new file under a temporary name.
+type ownPlace struct {
+	t         *Target
+	tmp, name string
+	old       bool
+	id        uint64
+}
+
+// String implements Place.
+func (p *ownPlace) String() string { return p.name }
+
+// Begin implements Place.
+func (p *ownPlace) Begin() (disk.File, uint64, error) { return p.t.create(p.tmp, &p.id) }
+
+// Dress implements Place.
+func (p *ownPlace) Dress(o InOptions) error {
+	x, ok := p.t.fs.(disk.Objects)
 	if !ok {
 		return nil // a disk without attributes, in tests
 	}
-	from := d.tmp
-	if old != nil {
-		from = d.name
+	from := p.tmp
+	if p.old {
+		from = p.name
 	}
 	a, err := x.Attributes(from)
 	if err != nil {
@@ -158,21 +218,19 @@ func (t *Target) attributes(d *draft, old iofs.FileInfo, o InOptions) error {
 	if a.Modified.IsZero() {
 		a.Modified = now
 	}
-	return x.SetAttributes(d.tmp, a)
+	return x.SetAttributes(p.tmp, a)
 }
 
-// publish gives a file that is on the disk its name, durably.
-func (d *draft) publish() error {
-	fs := d.t.fs
-	err := d.h.Close()
-	if err == nil {
-		err = d.rename()
+// Publish implements Place.
+func (p *ownPlace) Publish() error {
+	if err := p.t.rename(p.tmp, p.name, p.id); err != nil {
+		return err
 	}
-	if err != nil {
-		return errors.Join(err, removeTemp(fs, d.tmp))
-	}
-	if err := fs.SyncDir(filepath.Dir(d.name)); err != nil {
-		return d.t.vol.SyncFailed(err)
+	if err := p.t.fs.SyncDir(filepath.Dir(p.name)); err != nil {
+		return p.t.vol.SyncFailed(err)
 	}
 	return nil
 }
+
+// Drop implements Place.
+func (p *ownPlace) Drop() error { return removeTemp(p.t.fs, p.tmp) }

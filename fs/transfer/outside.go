@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	iofs "io/fs"
 	"path/filepath"
@@ -60,18 +59,27 @@ type FileOptions struct {
 // content or the new one. Zeros become holes. With OutOptions.Force a file with bad blocks is put there as well. Errors and the result are
 // those of CopyOut; nil for fs is the operating system's. Several may be under way to one name: the last one to end wins.
 func (s *Source) Replace(ctx context.Context, path string, fs disk.FS, name string, f FileOptions, o OutOptions) (*Read, error) {
+	r := &Read{Bad: []Range{}}
+	err := ReplaceFrom(fs, name, f, func(tmp disk.File) (err error) {
+		if r, err = s.CopyOut(ctx, path, sparse{tmp}, o); err == nil {
+			err = tmp.Truncate(r.Bytes)
+		}
+		return err
+	})
+	return r, err
+}
+
+// ReplaceFrom puts what fill writes into a new, empty file into a regular file outside; the promises are those of Source.Replace.
+func ReplaceFrom(fs disk.FS, name string, f FileOptions, fill func(tmp disk.File) error) error {
 	if fs == nil {
 		fs = disk.OS()
 	}
 	sweep(fs, filepath.Dir(name))
 	tmp, err := newOutside(fs, name)
 	if err != nil {
-		return &Read{Bad: []Range{}}, err
+		return err
 	}
-	r, err := s.CopyOut(ctx, path, sparse{tmp.f}, o)
-	if err == nil {
-		err = tmp.f.Truncate(r.Bytes)
-	}
+	err = fill(tmp.f)
 	if err == nil {
 		err = dress(tmp.f, f)
 	}
@@ -82,104 +90,7 @@ func (s *Source) Replace(ctx context.Context, path string, fs disk.FS, name stri
 		err = tmp.publish(name)
 	}
 	if err != nil {
-		return r, errors.Join(err, tmp.drop())
+		return errors.Join(err, tmp.drop())
 	}
-	return r, errors.Join(fs.SyncDir(filepath.Dir(name)), tmp.f.Close())
-}
-
-// Input is what is copied into a volume.
-type Input interface {
-	// feed puts the content, in order, and returns the size. Ranges that are left out are zeros.
-	feed(ctx context.Context, put putFunc) (size int64, err error)
-	// size is what is known of it before, 0 if nothing.
-	size() (int64, error)
-}
-
-// putFunc takes what read fills in at off, a multiple of every block size: it calls read once with memory for as much as may be put, and returns
-// what read did, or why it could not be taken.
-type putFunc func(off int64, read func(p []byte) (int, error)) (int, error)
-
-// FromReader is an Input of unknown length, as a pipe.
-func FromReader(r io.Reader) Input { return &reader{r} }
-
-type reader struct{ r io.Reader }
-
-func (*reader) size() (int64, error) { return 0, nil }
-
-func (r *reader) feed(ctx context.Context, put putFunc) (int64, error) {
-	for off := int64(0); ; {
-		if err := ctx.Err(); err != nil {
-			return off, err
-		}
-		var end, broken error
-		n, err := put(off, func(p []byte) (int, error) {
-			n, err := io.ReadFull(r.r, p)
-			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-				end = io.EOF
-			} else {
-				broken = err
-			}
-			return n, nil
-		})
-		off += int64(n)
-		switch {
-		case err != nil:
-			return off, err
-		case broken != nil:
-			return off, fmt.Errorf("read the input at offset %d: %w", off, broken)
-		case end != nil:
-			return off, nil
-		}
-	}
-}
-
-// feedStep is where what follows a hole may begin: a multiple of every block size and of what is put at a time.
-const feedStep = 2 << 20
-
-// FromFile is an Input with holes: a regular file, or a block device. It must not get shorter meanwhile.
-func FromFile(f disk.File) Input { return &file{f} }
-
-type file struct{ f disk.File }
-
-func (f *file) size() (int64, error) { return f.f.Size() }
-
-func (f *file) feed(ctx context.Context, put putFunc) (int64, error) {
-	size, err := f.f.Size()
-	if err != nil {
-		return 0, err
-	}
-	for off := int64(0); off < size; {
-		if err := ctx.Err(); err != nil {
-			return size, err
-		}
-		if off%feedStep == 0 {
-			next, err := f.f.NextData(off)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return size, err
-			}
-			// What is read too much is the end of a hole.
-			if off = max(off, next/feedStep*feedStep); off >= size {
-				break
-			}
-		}
-		n, err := put(off, func(p []byte) (int, error) {
-			p = p[:min(int64(len(p)), size-off)]
-			n, err := f.f.ReadAt(p, off)
-			if n == len(p) {
-				return n, nil
-			}
-			if errors.Is(err, io.EOF) {
-				err = errors.New("it became shorter meanwhile")
-			}
-			return n, fmt.Errorf("read %s at offset %d: %w", f.f.Name(), off+int64(n), err)
-		})
-		if err != nil {
-			return size, err
-		}
-		off += int64(n)
-	}
-	return size, nil
+	return errors.Join(fs.SyncDir(filepath.Dir(name)), tmp.f.Close())
 }

@@ -121,7 +121,7 @@ func sweep(fs disk.FS, dir string) {
 		return
 	}
 	for _, d := range list {
-		if !isTemp(d.Name()) || !d.Type().IsRegular() {
+		if !IsTemp(d.Name()) || !d.Type().IsRegular() {
 			continue
 		}
 		t := &outsideTemp{fs: fs, name: filepath.Join(dir, d.Name())}

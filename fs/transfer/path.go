@@ -23,13 +23,18 @@ const tempDigits = 16
 // tempName is a temporary name for a target, another one each time: two copies to one target must not meet in it. It is short whatever the
 // length of the target's name.
 func tempName(target string) string {
-	var b [tempDigits / 2]byte
-	rand.Read(b[:]) // never fails
-	return filepath.Join(filepath.Dir(target), TempPrefix+hex.EncodeToString(b[:]))
+	return filepath.Join(filepath.Dir(target), NewTemp())
 }
 
-// isTemp tells whether a name is one that tempName makes.
-func isTemp(name string) bool {
+// NewTemp is the name of a file on its way in.
+func NewTemp() string {
+	var b [tempDigits / 2]byte
+	rand.Read(b[:]) // never fails
+	return TempPrefix + hex.EncodeToString(b[:])
+}
+
+// IsTemp tells whether a name is one that NewTemp makes.
+func IsTemp(name string) bool {
 	digits, ok := strings.CutPrefix(name, TempPrefix)
 	return ok && len(digits) == tempDigits && strings.Trim(digits, "0123456789abcdef") == ""
 }
@@ -74,7 +79,7 @@ func clean(fs disk.FS, dir string) error {
 		return err
 	}
 	for _, d := range list {
-		if isTemp(d.Name()) && !d.IsDir() {
+		if IsTemp(d.Name()) && !d.IsDir() {
 			if err := removeTemp(fs, filepath.Join(dir, d.Name())); err != nil {
 				return err
 			}

@@ -23,10 +23,11 @@ import (
 // Target writes files into a volume that is open for writing and not served by a mount. It is used by one goroutine. Close ends it; the
 // volume stays open and is the caller's.
 type Target struct {
-	vol   *index.Volume
-	fs    disk.FS
-	root  string
-	files *openfile.Manager
+	vol     *index.Volume
+	fs      disk.FS
+	root    string
+	files   *openfile.Manager
+	workers int
 
 	stop chan struct{}
 	work sync.WaitGroup
@@ -43,7 +44,7 @@ func NewTarget(v *index.Volume, workers int) *Target {
 		workers = 0
 	}
 	p := v.Parent()
-	t := &Target{vol: v, fs: p.FS, root: p.Root, stop: make(chan struct{})}
+	t := &Target{vol: v, fs: p.FS, root: p.Root, workers: workers, stop: make(chan struct{})}
 	t.files = openfile.NewManager(openfile.Config{Volume: v, Workers: workers})
 	t.work.Go(t.checkpoints)
 	return t
@@ -85,19 +86,28 @@ type draft struct {
 // begin makes the temporary file for the underlying file name.
 func (t *Target) begin(name string) (*draft, error) {
 	d := &draft{t: t, tmp: tempName(name), name: name}
-	under, err := t.fs.OpenFile(d.tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	under, id, err := t.create(d.tmp, &d.id)
 	if err != nil {
 		return nil, room(err)
 	}
-	if d.id, err = inode(t.fs, d.tmp); err != nil {
-		return nil, errors.Join(err, under.Close(), removeTemp(t.fs, d.tmp))
-	}
-	f, err := t.files.Open(openfile.ID(d.id), func() (disk.File, error) { return under, nil })
+	f, err := t.files.Open(openfile.ID(id), func() (disk.File, error) { return under, nil })
 	if err != nil { // under is closed
 		return nil, errors.Join(err, removeTemp(t.fs, d.tmp))
 	}
 	d.h = f.NewHandle()
 	return d, f.Close() // one of two references: closes nothing
+}
+
+// create makes a file under a temporary name and notes its inode number.
+func (t *Target) create(tmp string, id *uint64) (disk.File, uint64, error) {
+	f, err := t.fs.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, 0, err
+	}
+	if *id, err = inode(t.fs, tmp); err != nil {
+		return nil, 0, errors.Join(err, f.Close(), removeTemp(t.fs, tmp))
+	}
+	return f, *id, nil
 }
 
 // WriteAt and Zero make a draft an Output: what is not written stays a hole.
@@ -127,15 +137,17 @@ func (d *draft) drop() error {
 }
 
 // rename gives a draft its name, if it is still what has the temporary one.
-func (d *draft) rename() error {
-	have, err := inode(d.t.fs, d.tmp)
-	if err == nil && have != d.id {
-		err = fmt.Errorf("%s was replaced by another file meanwhile", d.tmp)
+func (d *draft) rename() error { return d.t.rename(d.tmp, d.name, d.id) }
+
+func (t *Target) rename(tmp, name string, id uint64) error {
+	have, err := inode(t.fs, tmp)
+	if err == nil && have != id {
+		err = fmt.Errorf("%s was replaced by another file meanwhile", tmp)
 	}
 	if err != nil {
 		return err
 	}
-	return d.t.fs.Rename(d.tmp, d.name)
+	return t.fs.Rename(tmp, name)
 }
 
 // inode is the number of the file.

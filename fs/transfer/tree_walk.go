@@ -28,7 +28,7 @@ func (c *tree) dir(path string) error {
 		name := filepath.Join(path, d.Name())
 		switch {
 		case name == format.SpecialName:
-		case isTemp(d.Name()) && !d.IsDir():
+		case IsTemp(d.Name()) && !d.IsDir():
 			c.log("%s: passed over, the leftover of a copy that was killed", name)
 		default:
 			if err := c.object(name); err != nil {

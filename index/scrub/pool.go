@@ -8,6 +8,7 @@ import (
 
 	"tresor/index"
 	"tresor/index/blockfile"
+	"tresor/index/blockhash"
 	"tresor/index/disk"
 	"tresor/index/format"
 )
@@ -69,14 +70,13 @@ func (p *pool) prove(c chunk, b []byte) {
 	var odd []format.Address
 	bs := p.g.BlockSize
 	whole := p.src.Read(c.addr, b) == nil
-	for i := range c.n {
-		a, block := c.addr+format.Address(i), b[i*bs:(i+1)*bs]
-		if !whole && p.src.Read(a, block) != nil {
-			odd = append(odd, a)
-			continue
-		}
-		h := p.g.Kind.Sum(block)
-		if !p.v.Prove(a, &h) {
+	sums := make([]blockhash.Hash, c.n)
+	p.g.Kind.SumAll(b[:c.n*bs], bs, sums, func(i int, block []byte) bool {
+		return whole || p.src.Read(c.addr+format.Address(i), block) == nil
+	})
+	for i := range sums {
+		a := c.addr + format.Address(i)
+		if sums[i].IsNull() || !p.v.Prove(a, &sums[i]) { // null: unreadable
 			odd = append(odd, a)
 		}
 	}

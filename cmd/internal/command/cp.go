@@ -22,12 +22,12 @@ import (
 func cpVerb() *Verb {
 	return &Verb{
 		Name: "cp", Calls: []string{"cpddumbfs"}, Args: "[OPTION...] SRC DST",
-		Short: "Copies a file into a volume that is not mounted, or out of any volume.",
+		Short: "Copies a file into or out of a volume, mounted or not, without the way through the kernel.",
 		Codes: []cli.Meaning{
 			{Code: cli.ExitOK, Text: "copied"},
 			{Code: cli.ExitFailure, Text: "not copied, or a block is bad (with --force: copied with zeros there)"},
 			{Code: cli.ExitUsage, Text: "wrong command line"},
-			{Code: cli.ExitBusy, Text: "the volume to be written is mounted, or another process owns it"},
+			{Code: cli.ExitBusy, Text: "another process owns the volume to be written, and does not serve a mount; or it is too busy"},
 			{Code: cli.ExitCorrupt, Text: "the volume to be written was not closed cleanly, or the stored file has a bad header"},
 			{Code: cli.ExitNoSpace, Text: "no room; what was there before is still there"},
 			{Code: cli.ExitNoVolume, Text: "there is no volume, or no such file"},
@@ -58,7 +58,10 @@ func (v *copyFile) Flags(f *pflag.FlagSet) {
 }
 
 // stored is the side of a copy that lies in a volume.
-type stored struct{ parent, path string }
+type stored struct {
+	parent, path string
+	byMount      bool // it was named by a path in the mounted tree
+}
 
 func (s stored) String() string { return filepath.Join(s.parent, format.RootName, s.path) }
 
@@ -68,6 +71,7 @@ type copied struct {
 	Volume    string            `json:"volume"`
 	Path      string            `json:"path"` // relative to the tree of files
 	Outside   string            `json:"outside"`
+	Served    bool              `json:"served"` // done by the process that serves the volume
 	Seconds   float64           `json:"seconds"`
 	DryRun    bool              `json:"dry_run"`
 	Replaces  bool              `json:"replaces"`
@@ -85,6 +89,12 @@ func (v *copyFile) Run(ctx context.Context, s Streams, args []string) error {
 	var c *copied
 	var err error
 	switch {
+	case fromStored && toStored && from.byMount && from.parent != to.parent: // a file like any other
+		c, err = v.copyIn(ctx, s, args[0], to)
+	case fromStored && toStored && to.byMount && from.parent != to.parent:
+		c, err = v.copyOut(ctx, s, from, args[1])
+	case fromStored && toStored && from.parent == to.parent && (from.byMount || mountOfPath(from.parent) != nil):
+		return arguments("both %s and %s lie in one volume: cp copies there without reading a block", args[0], args[1])
 	case fromStored && toStored:
 		return arguments("both %s and %s lie in a volume: mount it and copy there", args[0], args[1])
 	case fromStored:
@@ -124,6 +134,9 @@ func findStored(name string) (stored, bool) {
 	if err != nil {
 		return stored{}, false
 	}
+	if s, ok := splitMounted(abs); ok {
+		return s, true
+	}
 	if s, ok := splitStored(abs); ok {
 		return s, true
 	}
@@ -138,7 +151,27 @@ func findStored(name string) (stored, bool) {
 		return stored{}, false
 	}
 	abs, err = filepath.Abs(parent)
-	return stored{abs, path}, err == nil
+	return stored{parent: abs, path: path}, err == nil
+}
+
+// splitMounted tells whether a path lies in the tree of a mounted volume. The directory that it lies in is followed through symlinks.
+func splitMounted(abs string) (stored, bool) {
+	list, err := index.Mounts()
+	if err != nil {
+		return stored{}, false
+	}
+	path := abs
+	if mountAt(list, abs) == nil { // the name of a mount point is the directory's
+		if dir, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
+			path = filepath.Join(dir, filepath.Base(abs))
+		}
+	}
+	m := mountAround(list, path)
+	if m == nil || !m.Volume() {
+		return stored{}, false
+	}
+	rel, err := filepath.Rel(m.Point, path)
+	return stored{parent: m.Source, path: strings.TrimPrefix(filepath.Join(m.Root, rel), "/"), byMount: true}, err == nil
 }
 
 // splitStored cuts an absolute path at the tree of files that it lies in; the innermost counts.
@@ -146,7 +179,7 @@ func splitStored(abs string) (stored, bool) {
 	for dir := abs; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 		if parent := filepath.Dir(dir); filepath.Base(dir) == format.RootName && isVolume(parent) {
 			rel, err := filepath.Rel(dir, abs)
-			return stored{parent, rel}, err == nil
+			return stored{parent: parent, path: rel}, err == nil
 		}
 	}
 	return stored{}, false

@@ -14,11 +14,19 @@ import (
 	"tresor/index/format"
 )
 
-// copyIn stores a file, a device or standard input in a volume that is not mounted.
-func (v *copyFile) copyIn(ctx context.Context, s Streams, from string, to stored) (c *copied, err error) {
+// copyIn stores a file, a device or standard input.
+func (v *copyFile) copyIn(ctx context.Context, s Streams, from string, to stored) (*copied, error) {
+	if m := mountOfPath(to.parent); m != nil {
+		return v.sendIn(ctx, s, m, from, to)
+	}
+	return v.storeIn(ctx, s, from, to)
+}
+
+// storeIn stores it in a volume that is not mounted, and owns that meanwhile.
+func (v *copyFile) storeIn(ctx context.Context, s Streams, from string, to stored) (c *copied, err error) {
 	p, err := index.Acquire(index.Location{Parent: to.parent, Index: v.index, Blocks: v.blocks}, index.Write)
 	if err != nil {
-		return nil, mountedAdvice(explainBusy(err, to.parent), to)
+		return nil, explainBusy(err, to.parent)
 	}
 	own := true
 	defer func() {
@@ -43,6 +51,7 @@ func (v *copyFile) copyIn(ctx context.Context, s Streams, from string, to stored
 	if err != nil {
 		return nil, unclean(err, p)
 	}
+	v.saysHow(s, "the volume is not mounted and is written by this process")
 	err = v.store(ctx, s, vol, in, info, c)
 	if err == nil && v.verbose {
 		err = listStored(ctx, s, p, c.Path)
@@ -87,7 +96,7 @@ func targetOf(to stored, from string) (path string, there bool, err error) {
 			return "", false, arguments("%s is a directory: name the file that standard input becomes", to)
 		}
 		path = filepath.Join(path, filepath.Base(from))
-		info, err = os.Lstat(stored{to.parent, path}.String())
+		info, err = os.Lstat(stored{parent: to.parent, path: path}.String())
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -95,7 +104,7 @@ func targetOf(to stored, from string) (path string, there bool, err error) {
 	case err != nil:
 		return "", false, err
 	case !info.Mode().IsRegular():
-		return "", false, fmt.Errorf("%s is not a regular file and cannot be replaced", stored{to.parent, path})
+		return "", false, fmt.Errorf("%s is not a regular file and cannot be replaced", stored{parent: to.parent, path: path})
 	}
 	return path, true, nil
 }
@@ -109,20 +118,18 @@ func (v *copyFile) planIn(s Streams, p *index.Parent, c *copied) error {
 	if err == nil {
 		err = index.CheckUnfinished(p.FS, p.Dir)
 	}
-	if err != nil || v.json {
+	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.Out, "would store %s as %s in volume %s%s\n", c.Outside, c.Path, c.Volume, replacing(c.Replaces))
-	return err
+	return v.sayIn(s, c)
 }
 
-// mountedAdvice says how to get a file into a volume that is in use.
-func mountedAdvice(err error, to stored) error {
-	if !errors.Is(err, format.ErrBusy) || cli.HintOf(err) != "" {
-		return err
+// sayIn says what would be stored where.
+func (v *copyFile) sayIn(s Streams, c *copied) error {
+	c.DryRun = true
+	if v.json {
+		return nil
 	}
-	if m := mountOfPath(to.parent); m != nil {
-		return cli.Hint(err, fmt.Sprintf("copy to %s instead", filepath.Join(m.Point, to.path)))
-	}
+	_, err := fmt.Fprintf(s.Out, "would store %s as %s in volume %s%s\n", c.Outside, c.Path, c.Volume, replacing(c.Replaces))
 	return err
 }

@@ -10,13 +10,26 @@ import (
 	"path/filepath"
 
 	"tresor/cmd/internal/cli"
+	"tresor/fs/socket"
 	"tresor/fs/transfer"
 	"tresor/index"
 	"tresor/index/format"
 )
 
-// copyOut copies a stored file to a file, a device or standard output.
-func (v *copyFile) copyOut(ctx context.Context, s Streams, from stored, to string) (c *copied, err error) {
+// copyOut copies a stored file to a file, a device or standard output. The process that serves the volume, if there is one, knows most: what
+// is not stored yet, and what a reclaim must leave alone. Without it entries and block file have to do.
+func (v *copyFile) copyOut(ctx context.Context, s Streams, from stored, to string) (*copied, error) {
+	if m := mountOfPath(from.parent); m != nil && v.index == "" && v.blocks == "" {
+		c, err := v.receiveOut(ctx, s, m, from, to)
+		if !errors.Is(err, socket.ErrNobody) {
+			return c, err
+		}
+	}
+	return v.readOut(ctx, s, from, to)
+}
+
+// readOut reads entries and block file.
+func (v *copyFile) readOut(ctx context.Context, s Streams, from stored, to string) (c *copied, err error) {
 	p, err := index.Acquire(index.Location{Parent: from.parent, Index: v.index, Blocks: v.blocks}, index.Read)
 	if err != nil {
 		return nil, err
@@ -70,7 +83,9 @@ func (v *copyFile) copyOut(ctx context.Context, s Streams, from stored, to strin
 // warnOut says why the file may not be the newest.
 func (v *copyFile) warnOut(s Streams, p *index.Parent) {
 	if mnt, ok := index.MountOf(p.Dir); ok {
-		cli.Note(s.Err, "cp", "warning: the volume is mounted on %s; what it has not stored yet is not copied", mnt)
+		cli.Note(s.Err, "cp", "warning: the volume is mounted on %s, and its process is not asked; what it has not stored yet is not copied", mnt)
+	} else {
+		v.saysHow(s, "the volume is not mounted and is read by this process")
 	}
 	if err := index.CheckUnfinished(p.FS, p.Dir); err != nil {
 		cli.Note(s.Err, "cp", "warning: %v; what cannot be proved is not copied", err)
@@ -96,12 +111,20 @@ func (v *copyFile) judgeOut(s Streams, from stored, c *copied, err error) error 
 }
 
 func (v *copyFile) planOut(s Streams, source *transfer.Source, c *copied) error {
-	c.DryRun = true
 	size, err := source.Size(c.Path)
-	if err != nil || v.json {
+	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.Out, "would copy %s (%d bytes) of volume %s to %s%s\n", c.Path, size, c.Volume, c.Outside, replacing(c.Replaces))
+	return v.sayOut(s, c, size)
+}
+
+// sayOut says what would be copied where.
+func (v *copyFile) sayOut(s Streams, c *copied, size int64) error {
+	c.DryRun = true
+	if v.json {
+		return nil
+	}
+	_, err := fmt.Fprintf(s.Out, "would copy %s (%d bytes) of volume %s to %s%s\n", c.Path, size, c.Volume, c.Outside, replacing(c.Replaces))
 	return err
 }
 

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/cmd/internal/cli"
 	"tresor/index"
 	"tresor/index/indextest"
@@ -57,7 +59,7 @@ func TestCpInAndOut(t *testing.T) {
 	}
 	c := run(t, "cpddumbfs", "-v", rootOf(dir, "a"), "/dev/null")
 	c.want(t, cli.ExitOK, "", " OK\n")
-	if lines := strings.Count(c.err, "\n"); lines != (len(data)+4095)/4096 {
+	if lines := strings.Count(c.err, "\n"); lines != (len(data)+4095)/4096+1 { // and one that says who reads
 		t.Errorf("-v: have %d lines:\n%s", lines, c.err)
 	}
 }
@@ -183,20 +185,86 @@ func TestCpIntoAVolumeInUse(t *testing.T) {
 	run(t, "cpddumbfs", outsideFile(t, []byte("x")), rootOf(dir, "a")).want(t, cli.ExitBusy, "", "another process owns it")
 }
 
-// A mounted volume is read as far as it is stored, and not written: the mount is there for that.
+// Files go into a mounted volume and out of it through the process that serves it, by whatever name.
 func TestCpOfAMountedVolume(t *testing.T) {
 	dir, mnt := mounted(t)
-	name := outsideFile(t, []byte("x"))
-	if err := os.WriteFile(filepath.Join(mnt, "a"), []byte("stored"), 0o600); err != nil {
+	data := bytes.Repeat([]byte("what is stored, "), 3000)
+	name := outsideFile(t, data)
+	run(t, "cpddumbfs", "-vc", name, filepath.Join(mnt, "a")).want(t, cli.ExitOK, "", "the process that serves "+mnt+" stores it")
+	run(t, "cpddumbfs", name, rootOf(dir, "b")).want(t, cli.ExitOK, "", "")
+	run(t, "ddumbfs", "cp", "-n", name, dir+":b").want(t, cli.ExitOK, "would store "+name+" as b in volume "+dir+", which is replaced", "")
+	run(t, "ddumbfs", "cp", "--json", name, mnt).want(t, cli.ExitOK, `"served": true`, "")
+	open, err := os.OpenFile(filepath.Join(mnt, "a"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
-	c := run(t, "cpddumbfs", rootOf(dir, "a"), "-")
-	c.want(t, cli.ExitOK, "", "warning: the volume is mounted on "+mnt)
-	if c.out != "stored" {
-		t.Errorf("have %q", c.out)
+	defer open.Close()
+	if _, err := open.WriteString("not saved"); err != nil {
+		t.Fatal(err)
 	}
-	run(t, "cpddumbfs", name, rootOf(dir, "b")).want(t, cli.ExitBusy, "", "hint: copy to "+filepath.Join(mnt, "b")+" instead")
-	run(t, "cpddumbfs", filepath.Join(mnt, "a"), rootOf(dir, "b")).want(t, cli.ExitBusy, "", "mounted on")
+	for from, want := range map[string]string{filepath.Join(mnt, "a"): string(data) + "not saved", rootOf(dir, "a"): string(data) + "not saved",
+		rootOf(dir, "b"): string(data), filepath.Join(mnt, "outside"): string(data)} {
+		if c := run(t, "cpddumbfs", from, "-"); c.code != cli.ExitOK || c.out != want {
+			t.Errorf("%s to standard output: code %d, %d bytes, %s", from, c.code, len(c.out), c.err)
+		}
+		back := filepath.Join(t.TempDir(), "back")
+		run(t, "cpddumbfs", "-c", from, back).want(t, cli.ExitOK, "", "OK")
+		have, err := os.ReadFile(back)
+		if info, serr := os.Stat(back); err != nil || serr != nil || string(have) != want || info.Mode() != 0o640 {
+			t.Errorf("%s to a file: have %d bytes, %v, %v, %v", from, len(have), info, err, serr)
+		}
+	}
+	run(t, "cpddumbfs", filepath.Join(mnt, "a"), rootOf(dir, "c")).want(t, cli.ExitUsage, "", "lie in one volume")
+	run(t, "cpddumbfs", "/dev/null", filepath.Join(mnt, "null")).want(t, cli.ExitOK, "", "") // read here, into a pipe
+	run(t, "cpddumbfs", filepath.Join(mnt, "b"), "/dev/null").want(t, cli.ExitOK, "", "")
+	run(t, "cpddumbfs", filepath.Join(mnt, "none"), "-").want(t, cli.ExitNoVolume, "", "none")
+	run(t, "cpddumbfs", name, filepath.Join(mnt, "no/dir")).want(t, cli.ExitNoVolume, "", "directory no")
+	run(t, "cpddumbfs", "--index", "/x", name, filepath.Join(mnt, "d")).want(t, cli.ExitUsage, "", "for volumes that are not")
+	other := newVolume(t)
+	run(t, "cpddumbfs", filepath.Join(mnt, "b"), rootOf(other, "b")).want(t, cli.ExitOK, "", "") // between two volumes
+	run(t, "cpddumbfs", rootOf(other, "b"), filepath.Join(mnt, "e")).want(t, cli.ExitOK, "", "")
+	if have, err := os.ReadFile(filepath.Join(mnt, "e")); err != nil || string(have) != string(data) {
+		t.Errorf("have %d bytes, %v", len(have), err)
+	}
+}
+
+// The serving process is killed in the middle of a copy: an error, then the old file, after a repair.
+func TestCpWhenTheServingProcessIsKilled(t *testing.T) {
+	dir, mnt := mounted(t)
+	run(t, "cpddumbfs", outsideFile(t, []byte("old")), filepath.Join(mnt, "a")).want(t, cli.ExitOK, "", "")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	defer r.Close()
+	done := make(chan error, 1)
+	var out, errs bytes.Buffer
+	go func() {
+		done <- (&copyFile{in: r}).Run(t.Context(), Streams{&out, &errs}, []string{"-", filepath.Join(mnt, "a")})
+	}()
+	if _, err := w.Write(bytes.Repeat([]byte("0123456789abcdef"), 100<<10)); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(daemonOf(t, mnt), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err == nil {
+		t.Error("no error")
+	}
+	run(t, "cpddumbfs", outsideFile(t, []byte("x")), rootOf(dir, "a")).want(t, cli.ExitBusy, "", "hint: the mount is dead")
+	if err := unix.Unmount(mnt, unix.MNT_DETACH); err != nil {
+		t.Fatal(err)
+	}
+	mountVolume(t, dir, mnt)
+	if have, err := os.ReadFile(filepath.Join(mnt, "a")); err != nil || string(have) != "old" {
+		t.Errorf("have %q, %v", have, err)
+	}
+	if list, err := os.ReadDir(mnt); err != nil || len(list) != 2 {
+		t.Errorf("have %v, %v, want the file and the special directory", list, err)
+	}
+	run(t, "ddumbfs", "umount", mnt).want(t, cli.ExitOK, "is clean", "")
+	indextest.AssertClean(t, dir)
 }
 
 // A copy from a pipe that says nothing can be called off: the old file and a clean volume are left.

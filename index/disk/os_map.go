@@ -1,0 +1,28 @@
+package disk
+
+import "golang.org/x/sys/unix"
+
+// MapShared shows [off, off+n) of an open file as memory that can be read, without a copy; off is a multiple of the page size. Others may change
+// what is there at any moment; where the file is cut, or its disk fails, reading the memory is a fault (SIGBUS), for which whoever reads
+// it is prepared. ErrUnsupported for a file that cannot be mapped. Unmap ends it; the file may be closed before.
+func MapShared(f File, off int64, n int) (p []byte, err error) {
+	o, ok := f.(*osFile)
+	if !ok {
+		return nil, ErrUnsupported
+	}
+	err = o.do("map", off, func(fd int) error {
+		p, err = unix.Mmap(fd, off, n, unix.PROT_READ, unix.MAP_SHARED)
+		return err
+	})
+	return p, err
+}
+
+// Populate waits until what MapShared shows is in memory. It waits in a call, so that a disk that never answers holds the calling goroutine alone:
+// whoever touches memory that is not there holds a processor of the runtime, and with it soon the whole process. An error, also of a kernel
+// before 5.14, which cannot do it, means that the memory is not to be touched.
+func Populate(p []byte) error {
+	return fail("populate", "memory", -1, retry(func() error { return unix.Madvise(p, unix.MADV_POPULATE_READ) }))
+}
+
+// Unmap ends what MapShared returned.
+func Unmap(p []byte) error { return fail("unmap", "memory", -1, unix.Munmap(p)) }
