@@ -18,6 +18,7 @@ NAMES   := mkddumbfs fsckddumbfs migrateddumbfs cpddumbfs testddumbfs queryddumb
 HELPERS := mount.fuse.ddumbfs mount.ddumbfs umount.fuse.ddumbfs umount.ddumbfs
 
 NEED_DEMO := fusermount3=fuse3 mkfs.ext4=e2fsprogs losetup=mount
+NEED_BENCH := fusermount3=fuse3 mkfs.ext4=e2fsprogs debugfs=e2fsprogs fio=fio
 NEED_TEST := $(NEED_DEMO) zstd=zstd setfattr=attr setfacl=acl gcc=gcc
 NEED_TEST += $(if $(wildcard /usr/include/stdlib.h),,no-libc-headers=libc6-dev)
 
@@ -26,7 +27,7 @@ MOUNTING := ./integration/...
 # Everything else: quick, and run with the race detector.
 QUICK     = $$($(GO) list ./... | grep -v /integration/) ./integration/goldenvol
 
-.PHONY: help build unit test race stress fuzz lint integration golden-check bench cover fmt install uninstall demo ci clean \
+.PHONY: help build unit test race stress fuzz lint integration golden-check bench bench-compare bench-go bench-aging bench-scale cover fmt install uninstall demo ci clean \
 	stress-faults stress-kill powercut
 
 help: ## list the targets
@@ -77,9 +78,23 @@ test: lint fuzz race integration ## everything that CI runs
 ci: ## what CI runs, as CI runs it
 	.ci/run
 
-bench: ## the benchmarks of the packages, and of a mount beside the bare disk and an empty FUSE file system
-	$(GO) test -run '^$$' -bench . ./index/...
-	$(GO) test -run '^$$' -bench . -count 5 -timeout 1h ./bench/...
+bench: need-bench build ## a mount beside the bare disk, an empty FUSE file system and other backup programs, in ten minutes (BENCH=options)
+	$(GO) build -o bin/ddbench ./cmd/ddbench
+	bin/ddbench --json bin/bench.json --svg bin/bench.svg --png bin/bench.png $(BENCH)
+
+bench-compare: need-bench ## measure two revisions in one run and say what differs: A=revision B=revision (BENCH=options)
+	GO="$(GO)" bench/compare.sh "$(A)" "$(B)" $(BENCH)
+
+bench-aging: ## fifty generations of an image of 1 GiB, as they come and go: runs per GiB, read and write speed (JSON in bin/aging.*)
+	@mkdir -p bin
+	TRESOR_LONG=1 TRESOR_JSON=$(CURDIR)/bin/aging $(GO) test -count=1 -v -timeout 2h -run Aging ./bench/aging
+
+bench-scale: ## index, mount, reclaim and check with so many entries (ENTRIES=20000000; JSON in bin/scale.json)
+	@mkdir -p bin
+	TRESOR_ENTRIES=$(or $(ENTRIES),20000000) TRESOR_JSON=$(CURDIR)/bin/scale.json $(GO) test -count=1 -v -timeout 2h -run Scale ./bench/scale
+
+bench-go: ## the benchmarks of the packages
+	$(GO) test -run '^$$' -bench . ./index/... ./fs/...
 
 cover: need-test ## what the quick tests cover, in bin/cover.txt and bin/cover.html
 	@mkdir -p bin
@@ -106,8 +121,10 @@ uninstall: ## what install put there
 clean: ## remove bin/
 	rm -rf bin
 
-.PHONY: need-test need-demo
+.PHONY: need-test need-demo need-bench
 need-test:
 	@.ci/need $(NEED_TEST)
 need-demo:
 	@.ci/need $(NEED_DEMO)
+need-bench:
+	@.ci/need $(NEED_BENCH)

@@ -1,0 +1,9 @@
+// Package aging looks at what years do to a volume: generations of a changing image are stored, old ones removed, their room reclaimed and
+// used again, and the question is whether the newest one still reads as fast as the first.
+//
+// What decides is counted: runs of neighbouring blocks per GiB of a file (fragments), of all its blocks and of those that its generation
+// brought; system calls of a read. Times are ratios of interleaved reads of one run.
+//
+//	go test -v -run Aging ./bench/aging                 seconds
+//	TRESOR_LONG=1 go test -v -run Aging ./bench/aging   1 GiB, 50 generations (make bench-aging)
+package aging

@@ -1,0 +1,91 @@
+package run
+
+import (
+	"math"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"tresor/bench/workload"
+)
+
+// TestSizesKeepToTheRoom: whatever is chosen fits, down to where measuring makes no sense.
+func TestSizesKeepToTheRoom(t *testing.T) {
+	for _, space := range []int64{1 << 30, 5 << 30, DefaultSpace, math.MaxInt64 / 2} {
+		o := Options{Dir: t.TempDir(), Space: space, Programs: make([]Program, 2)}
+		var notes []string
+		s, err := o.sizes(func(what, why string) { notes = append(notes, what+why) })
+		if err != nil {
+			if !strings.Contains(err.Error(), "too little") {
+				t.Error(err)
+			}
+			continue
+		}
+		if n := need(s, 2); n > space {
+			t.Errorf("room of %d: sizes %+v need %d", space, s, n)
+		}
+		small := s.Data <= 4*workload.LastLevelCache()
+		if small != (len(notes) == 1) {
+			t.Errorf("room of %d: data of %d, cache of %d: notes %q", space, s.Data, workload.LastLevelCache(), notes)
+		}
+		if s.Data%dataStep != 0 {
+			t.Errorf("data of %d bytes is no multiple of %d", s.Data, dataStep)
+		}
+	}
+}
+
+// TestField: what is measured by default, and with --all and --only.
+func TestField(t *testing.T) {
+	names := func(o Options) (list []string) {
+		o.Programs = []Program{{"ours", "/ddumbfs"}}
+		l, err := o.field(t.TempDir(), workload.Sizes{Data: 64 << 20, Small: 1, Random: 1 << 20}, func(string, string) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range o.items(l.Workloads()) {
+			for _, i := range row {
+				list = append(list, i.name())
+			}
+		}
+		return list
+	}
+	byDefault, all := names(Options{}), names(Options{All: true})
+	for _, want := range []string{"write-known/128k/1 null", "write-unique/128k/1 raw", "volume/4k ours-BLAKE3", "volume/128k ours-TIGER", "read-warm/128k/1 loopback",
+		"rand-write/4k/1 plain-loop", "mount-empty/128k ours-BLAKE3", "memory/1T ours-BLAKE3", "hash/1M SHA1"} {
+		if !slices.Contains(byDefault, want) {
+			t.Errorf("not measured by default: %s; have %q", want, byDefault)
+		}
+	}
+	if more := "volume/1M ours-TIGER"; slices.Contains(byDefault, more) || !slices.Contains(all, more) {
+		t.Errorf("%s: want it with --all only", more)
+	}
+	if slices.Contains(byDefault, "write-unique/128k/1 null") {
+		t.Error("the null file system cannot keep unique data: its rate would be taken for a ceiling of storing")
+	}
+	only := names(Options{Only: regexp.MustCompile(`^(read-warm.* raw|write-known/4k/1 )`)})
+	if want := []string{"read-warm/128k/1 raw", "volume/4k ours-BLAKE3"}; !slices.Equal(only, want) {
+		t.Errorf("only: have %q, want %q", only, want)
+	}
+}
+
+func TestParseProgram(t *testing.T) {
+	for text, want := range map[string]Program{"/bin/sh": {"ours", "/bin/sh"}, "A:base=/bin/sh": {"A:base", "/bin/sh"}} {
+		if have, err := ParseProgram(text); err != nil || have != want {
+			t.Errorf("%q: have %v, %v, want %v", text, have, err, want)
+		}
+	}
+	for _, text := range []string{"=/bin/sh", "a b=/bin/sh", filepath.Join(t.TempDir(), "none")} {
+		if have, err := ParseProgram(text); err == nil {
+			t.Errorf("%q: have %v, want an error", text, have)
+		}
+	}
+}
+
+func TestMachine(t *testing.T) {
+	m := machine(t.TempDir())
+	if m.CPU == "" || m.Cores < 1 || m.Memory < 1<<20 || m.Kernel == "" || m.Go == "" || m.FileSystem == "" || m.Device == "" {
+		t.Errorf("have %+v, want everything but the version of a module, which tests do not have", m)
+	}
+}

@@ -1,0 +1,8 @@
+// Package scale measures what grows with a volume: memory, the time of a mount, probes and insertions of the index, reclaim and check, with as many
+// entries as one likes and no data behind them (the block file is one hole).
+//
+//	make bench-scale ENTRIES=20000000
+//
+// prints a table and JSON. 20 million entries take a gigabyte of memory and two of disk (below TMPDIR), 200 million nine and fourteen. What does
+// not depend on who else uses the machine is given in time of the processors.
+package scale

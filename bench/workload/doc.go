@@ -1,0 +1,35 @@
+// Package workload owns what ddbench has its contenders do, and the data it is done with. Its promises: data is as the engine page wants it (random, larger
+// than four times the last-level cache unless memory or an option forbids it, no zero blocks, no block twice), all of it lies in memory that was
+// touched before, only the work itself is timed, and what is read is compared with what was written once before it is timed.
+//
+// Names of series are stable, since results of different revisions are compared by them. Requests are of 1 MiB unless said otherwise; B is the block size.
+//
+//	hash/B                 bytes per second of one core; the contender is the hash: "BLAKE3", "SHA1", "TIGER" (the faster of one block at a time and two)
+//	write-unique/B/1       new data into a new file, with fsync at the end; /128k/4: four writers to four files
+//	write-known/B/1        data that the volume holds, over the same data; /128k/4: four writers to four files
+//	write-shuffled/128k/8  known data into one file, out of order, by eight writers with a descriptor each
+//	read-cold/B/1          after dropped caches and a new mount, so that every block is proved
+//	read-warm/128k/1       through the kernel's cache, second pass
+//	read-direct/B/1        with O_DIRECT, the block file in the page cache, blocks proved before
+//	vm-first/128k/1        a file system image into an empty volume, with fsync; bytes are the image's, holes included
+//	vm-next/128k/1         its successor after changes
+//	rand-write/4k/1        one thread overwrites 4 KiB at random in a file of 1 GiB (fio, if there), operations per second; contender "plain-loop": pread of
+//	                       a 128 KiB block, hash, pwrite of the block, pwrite of the entry, in plain files
+//	rand-read/4k/1         the same reading with O_DIRECT
+//	small-create, small-list, small-stat, small-read, small-delete
+//	                       files of up to 4 KiB in directories of 1 000, operations per second; names and attributes are dropped from the kernel's
+//	                       caches before list, before stat and before delete, names, attributes and content before read
+//	check/128k             fsck -c, seconds; check-hashes/128k: fsck -C after dropped caches, stored bytes per second
+//	reclaim/128k           of a mounted volume, after the removal of a file, seconds
+//	mount-empty/128k, mount-full/128k
+//	                       from the start of the program to the first answer, seconds
+//	ingest-known/128k/offline, ingest-known/128k/mounted
+//	                       `ddumbfs cp` of a file that the volume holds, into it at rest, and while it is mounted (over the control socket)
+//	memory/1T              bytes: resident memory of the daemon of a volume of 1 TiB in blocks of 128 KiB after writing and reading;
+//	                       memory-index/1T: the size of its index, which is part of it
+//	archive-create, archive-next, archive-verify, archive-extract
+//	                       image and successor as in vm-..., stored, proved and restored by programs that store whole files: "borg", "restic", and
+//	                       "ours-cp", our volume without a mount. Bytes are the image's; of verify those of both
+//
+// Contenders of the others are "raw", "null", "loopback", "ours-HASH" and "original-HASH" (package contender).
+package workload

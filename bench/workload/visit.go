@@ -1,0 +1,79 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"tresor/bench/contender"
+	"tresor/bench/result"
+)
+
+// visits has volumes of other hashes and block sizes, which are made anew each round.
+func (l *Lab) visits() (list []Workload) {
+	for _, size := range BlockSizes() {
+		names := []string{"write-unique", "write-known", "read-direct", "read-cold"}
+		for i := range names {
+			names[i] += "/" + short(size) + "/1"
+		}
+		w := Workload{Name: "volume/" + short(size), Series: names, Rank: 3}
+		if size == block {
+			w.Rank = 1 // other hashes are in the table of figures
+		}
+		for _, v := range l.Visitors {
+			if v.BlockSize() == size {
+				w.Contenders = append(w.Contenders, v)
+			}
+		}
+		w.Run = func(ctx context.Context, c contender.Contender) ([]Value, error) {
+			return l.visit(ctx, c.(*contender.Volume), names)
+		}
+		list = append(list, w)
+	}
+	return list
+}
+
+func (l *Lab) visit(ctx context.Context, v *contender.Volume, names []string) (list []Value, err error) {
+	defer func() { err = errors.Join(err, v.Stop()) }()
+	defer l.forget(v)
+	if err := v.Start(ctx); err != nil {
+		return nil, err
+	}
+	one := func(run func(context.Context, contender.FileSystem, int) (timing, error)) func(context.Context, contender.FileSystem) (timing, error) {
+		return func(ctx context.Context, c contender.FileSystem) (timing, error) { return run(ctx, c, 1) }
+	}
+	steps := []func(context.Context, contender.FileSystem) (timing, error){one(l.writeUnique), one(l.writeKnown), l.readDirect, l.readCold}
+	for i, run := range steps {
+		t, err := run(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, t.rate(names[i], l.Sizes.Data))
+	}
+	return slices.Clip(list), nil
+}
+
+const memoryHuge, indexHuge = "memory/1T", "memory-index/1T"
+
+// memory is measured once: what a daemon holds does not depend on how busy the machine is.
+func (l *Lab) memory(ctx context.Context, c contender.Contender) (list []Value, err error) {
+	v := c.(*contender.Volume)
+	defer func() { err = errors.Join(err, v.Stop()) }()
+	defer l.forget(v)
+	if err := v.Start(ctx); err != nil {
+		return nil, err
+	}
+	if _, err := l.writeUnique(ctx, v, 4); err != nil {
+		return nil, err
+	}
+	if _, err := l.readDirect(ctx, v); err != nil {
+		return nil, err
+	}
+	resident, err := v.Memory()
+	if err != nil {
+		return nil, err
+	}
+	index, err := v.IndexSize()
+	return []Value{{Series: "memory/1T", Unit: result.Bytes, Value: float64(resident)},
+		{Series: "memory-index/1T", Unit: result.Bytes, Value: float64(index)}}, err
+}
