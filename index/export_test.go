@@ -1,6 +1,8 @@
 package index
 
 import (
+	"time"
+
 	"tresor/index/blockhash"
 	"tresor/index/format"
 	"tresor/index/table"
@@ -47,3 +49,6 @@ func NewGroupSync() *GroupSync {
 
 // Do is do.
 func (s *GroupSync) Do(sync func() error) error { return s.g.do(sync) }
+
+// SeenUntil makes the last answer of the disk below hold until then.
+func (v *Volume) SeenUntil(t time.Time) { v.seen.until.Store(t.UnixNano()) }

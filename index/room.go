@@ -34,7 +34,8 @@ func (v *Volume) fits(n uint64) bool {
 	}
 	need := n*uint64(v.geo.BlockSize) + v.reserve()
 	now := time.Now().UnixNano()
-	if now < v.seen.until.Load() && v.seen.free.Load() >= need+plenty {
+	// An answer that is good for longer than any is from before the clock was set back.
+	if left := v.seen.until.Load() - now; left > 0 && left <= int64(plentyFor) && v.seen.free.Load() >= need+plenty {
 		return true
 	}
 	free, err := disk.Free()

@@ -26,6 +26,8 @@ type CopyInArgs struct {
 	Modified time.Time `json:"modified,omitzero"`
 	// Verify reads the new file back before it gets its name.
 	Verify bool `json:"verify,omitempty"`
+	// Confirmed: the new file gets its name only when the client has confirmed that the end of the descriptor is that of the data.
+	Confirmed bool `json:"confirmed,omitempty"`
 }
 
 // CopyOutArgs are the arguments of copy-out. Its answer is a transfer.Read, also beside an error.
@@ -49,9 +51,11 @@ func AddCopies(to socket.Operations, c Copier) {
 		if err != nil {
 			return nil, err
 		}
-		w, err := c.CopyIn(ctx, a.Path, d, transfer.InOptions{
-			Mode: iofs.FileMode(a.Mode).Perm(), Modified: a.Modified, Verify: a.Verify, Progress: progressTo(r),
-		})
+		o := transfer.InOptions{Mode: iofs.FileMode(a.Mode).Perm(), Modified: a.Modified, Verify: a.Verify, Progress: progressTo(r)}
+		if a.Confirmed {
+			o.Complete = func(ctx context.Context) error { return confirmed(ctx, r) }
+		}
+		w, err := c.CopyIn(ctx, a.Path, d, o)
 		if err != nil {
 			return nil, err
 		}
@@ -64,6 +68,16 @@ func AddCopies(to socket.Operations, c Copier) {
 			return nil, err
 		}
 		return c.CopyOut(ctx, a.Path, d, transfer.OutOptions{Force: a.Force, Progress: progressTo(r)})
+	}
+}
+
+// confirmed waits for the client's word that everything was sent. A client that is killed takes its pipe and its connection along, the pipe first.
+func confirmed(ctx context.Context, r *socket.Request) error {
+	select {
+	case <-r.Confirmed:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

@@ -25,13 +25,17 @@ func (f *File) readAhead(s *readState, off, n int64) {
 		a.told.Store(end) // here or elsewhere it begins anew
 		return
 	}
-	from, to := max(a.told.Load(), end), min(end+aheadWindow, f.stored.Load())
-	if to-from < aheadWindow/2 && (to < f.stored.Load() || from >= to) {
+	stored := f.stored.Load()
+	if stored <= end {
+		return
+	}
+	from, to := max(a.told.Load(), end), end+min(aheadWindow, stored-end) // the end of a file may be as large as a number can be
+	if to-from < aheadWindow/2 && (to < stored || from >= to) {
 		return
 	}
 	a.told.Store(to)
 	first := from / bs
-	count := int((to+bs-1)/bs - first)
+	count := int((to-1)/bs + 1 - first)
 	if cap(s.next) < count {
 		s.next = make([]format.Entry, count)
 	}

@@ -145,7 +145,8 @@ func (m *Manager) buffering() []buffering {
 func (f *File) flushOlder(age time.Duration) error {
 	before := time.Now().Add(-age)
 	f.mu.Lock()
-	dirty, quiet := f.timeDirty, f.mtime.Before(before)
+	// A flush may have stored the time of a write that came beside it, and whose block buffer it did not see.
+	dirty, quiet := f.timeDirty || len(f.rests) > 0, f.mtime.Before(before)
 	f.mu.Unlock()
 	switch {
 	case !dirty:

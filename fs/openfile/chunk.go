@@ -264,3 +264,26 @@ func (f *File) touchLocked(end int64) {
 	f.mtime = time.Now()
 	f.timeDirty = true
 }
+
+// submitWhole submits a chunk that holds n whole blocks from first on; block buffers of these are of no use any more. merged is set if it holds
+// old bytes, whoever was promised them. shape is held.
+func (f *File) submitWhole(c *chunk, first uint64, n int) {
+	c.first, c.n = first, n
+	c.end = int64(first+uint64(n)) * int64(f.geo.BlockSize)
+	c.ticket = f.m.vol.Enter()
+	f.m.pending.Add(int64(n))
+	f.mu.Lock()
+	if before := len(f.rests); before > 0 {
+		for b := first; b < first+uint64(n); b++ {
+			f.dropRestLocked(b)
+		}
+		if len(f.rests) < before { // their memory, which nobody counts now, must not hang on to the list
+			f.fullest = slices.DeleteFunc(f.fullest, func(r *rest) bool { return f.rests[r.block] != r })
+		}
+	}
+	// Here, where a sync either finds the chunk or was seen: one that is through by now has promised the old bytes.
+	c.merged = c.merged && !f.fresh.Load()
+	f.enqueueLocked(c)
+	f.mu.Unlock()
+	f.dispatch(c)
+}

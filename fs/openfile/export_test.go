@@ -43,3 +43,29 @@ const AheadBuffers = aheadBuffers
 
 // SpareAhead is how many of them nobody has.
 func (m *Manager) SpareAhead() int { return len(m.aheads) }
+
+// Parts is how many pieces the block buffer of a block has, 0 if there is none.
+func (f *File) Parts(block uint64) int {
+	f.mu.Lock()
+	r := f.rests[block]
+	f.mu.Unlock()
+	if r == nil {
+		return 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.parts)
+}
+
+// Listed is how many block buffers the file keeps for submission that are no block buffers any more, and still have their memory.
+func (f *File) Listed() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, r := range f.fullest {
+		if f.rests[r.block] != r && r.frames != nil {
+			n++
+		}
+	}
+	return n
+}

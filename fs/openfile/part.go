@@ -5,6 +5,27 @@ import "slices"
 // part is what was written of a block: the bytes [lo, hi).
 type part struct{ lo, hi int }
 
+// fewParts is how many parts a block buffer may always be of, frameParts how many more for each frame that it has: the memory for parts is not counted,
+// and for single bytes here and there it would be many times that of the bytes. Writes of 512 bytes anywhere stay below.
+const (
+	fewParts   = 16
+	frameParts = 8
+)
+
+// scattered tells whether a block buffer is of too many parts; r.mu is held.
+func (r *rest) scattered() bool {
+	if len(r.parts) <= fewParts {
+		return false
+	}
+	most := fewParts
+	for _, p := range r.frames {
+		if p != nil {
+			most += frameParts
+		}
+	}
+	return len(r.parts) > most
+}
+
 // addPart returns the parts with one more. They ascend and do not touch one another.
 func addPart(parts []part, p part) []part {
 	i, _ := slices.BinarySearchFunc(parts, p.lo, func(q part, lo int) int {

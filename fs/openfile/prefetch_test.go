@@ -87,10 +87,6 @@ func TestReadAheadIsNeverStale(t *testing.T) {
 			_, err := h.WriteAt(new, at)
 			return err
 		},
-		"fill": func(_ *memory, h *openfile.Handle) error {
-			_, err := h.Fill(at, func(p []byte) (int, error) { return copy(p, new), nil })
-			return err
-		},
 		"truncate":       func(_ *memory, h *openfile.Handle) error { return h.File().Truncate(at + 100) },
 		"truncate twice": func(_ *memory, h *openfile.Handle) error { h.File().Truncate(at); return h.File().Truncate(at + 1000) },
 		"punch": func(_ *memory, h *openfile.Handle) error {

@@ -90,7 +90,7 @@ func (f *File) release(r *rest) {
 	r.frames, r.parts = nil, nil
 }
 
-// writeRest puts p into its block at off (p does not cross a block's end). A block that is whole then is submitted.
+// writeRest puts p into its block at off (p does not cross a block's end). A block that is whole then is submitted, as is one of too many parts.
 func (f *File) writeRest(block uint64, off int, p []byte, pages bool) error {
 	r := f.getRest(block, int64(block)*int64(f.geo.BlockSize)+int64(off+len(p)))
 	defer r.mu.Unlock()
@@ -98,7 +98,7 @@ func (f *File) writeRest(block uint64, off int, p []byte, pages bool) error {
 	r.copyIn(off, p, f.m.frame)
 	r.merged = r.merged || pages && !f.fresh.Load()
 	r.parts = addPart(r.parts, part{off, off + len(p)})
-	if r.parts[0] != (part{0, f.geo.BlockSize}) {
+	if r.parts[0] != (part{0, f.geo.BlockSize}) && !r.scattered() {
 		return nil
 	}
 	return f.submitRest(r)

@@ -1,6 +1,7 @@
 package openfile
 
 import (
+	"cmp"
 	"math"
 	"syscall"
 
@@ -65,7 +66,7 @@ func (f *File) writeShaped(p []byte, off int64, pages bool) error {
 // writeWhole submits whole blocks as one chunk and, if wait is set, returns its outcome.
 func (f *File) writeWhole(first uint64, p []byte, wait, pages bool) error {
 	c := f.m.getChunk(f, len(p)/f.geo.BlockSize)
-	c.merged = pages && !f.fresh.Load()
+	c.merged = pages
 	copy(c.buf, p)
 	var outcome chan error
 	if wait {
@@ -105,11 +106,25 @@ func (f *File) clearTail(end int64) error {
 	return nil
 }
 
-// rewriteTail submits the last block with zeros past the stored size: an empty block buffer is completed, which clears.
+// rewriteTail stores the last block with zeros past the stored size: an empty block buffer is completed, which clears. It waits for the outcome: if
+// that fails later, what lies there must not have become part of the file.
 func (f *File) rewriteTail(size int64) error {
-	r := f.getRest(uint64(size/int64(f.geo.BlockSize)), size)
-	defer r.mu.Unlock()
-	return f.submitRest(r)
+	block := uint64(size / int64(f.geo.BlockSize))
+	r := f.getRest(block, size)
+	err := f.submitRest(r)
+	r.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.waitLocked(block, block)
+	late := f.err
+	f.mu.Unlock()
+	dirty, err := f.tailDirty(size)
+	if err == nil && dirty {
+		err = f.wrap("clear what lies behind the end of", size, cmp.Or(late, error(syscall.EIO)))
+	}
+	return err
 }
 
 // tailDirty tells whether the stored block that holds the end of the file has other than zeros behind it.

@@ -26,14 +26,26 @@ func Call(ctx context.Context, p Place, parent, op string, args, result any, pro
 
 // CallWith is Call that sends the open file along. It stays the caller's too, and may be closed afterwards.
 func CallWith(ctx context.Context, p Place, parent, op string, file *os.File, args, result any, progress func(json.RawMessage)) error {
-	return callWith(ctx, p, parent, op, file, args, result, progress, defaultTimes())
+	return callWith(ctx, p, parent, op, sending{file: file}, args, result, progress, defaultTimes())
+}
+
+// CallConfirmed is CallWith for a file whose end alone does not tell that everything was sent, as that of a pipe into which this process writes and
+// which ends with it: the operation waits until complete is closed.
+func CallConfirmed(ctx context.Context, p Place, parent, op string, file *os.File, complete <-chan struct{}, args, result any, progress func(json.RawMessage)) error {
+	return callWith(ctx, p, parent, op, sending{file, complete}, args, result, progress, defaultTimes())
+}
+
+// sending is what goes with a request.
+type sending struct {
+	file     *os.File        // nil: none
+	complete <-chan struct{} // nil: there is nothing to be confirmed
 }
 
 func call(ctx context.Context, p Place, parent, op string, args, result any, progress func(json.RawMessage), t times) error {
-	return callWith(ctx, p, parent, op, nil, args, result, progress, t)
+	return callWith(ctx, p, parent, op, sending{}, args, result, progress, t)
 }
 
-func callWith(ctx context.Context, p Place, parent, op string, file *os.File, args, result any, progress func(json.RawMessage), t times) error {
+func callWith(ctx context.Context, p Place, parent, op string, with sending, args, result any, progress func(json.RawMessage), t times) error {
 	c, err := dial(ctx, p, parent, t)
 	if err != nil {
 		return err
@@ -51,11 +63,16 @@ func callWith(ctx context.Context, p Place, parent, op string, file *os.File, ar
 	if err := c.SetWriteDeadline(time.Now().Add(t.write)); err != nil {
 		return err
 	}
-	if err := ask(c, append(line, '\n'), file); err != nil {
+	if err := ask(c, append(line, '\n'), with.file); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		return fmt.Errorf("ask for %s: %w", op, err)
+	}
+	ended := make(chan struct{})
+	defer close(ended)
+	if with.complete != nil {
+		go confirm(c, t, with.complete, ended)
 	}
 	err = listenTo(c, t, result, progress)
 	if err != nil && ctx.Err() != nil {
@@ -68,6 +85,22 @@ func callWith(ctx context.Context, p Place, parent, op string, file *os.File, ar
 		}
 	}
 	return err
+}
+
+// confirm tells the other side when complete is closed, unless ended is first.
+func confirm(c *net.UnixConn, t times, complete, ended <-chan struct{}) {
+	select {
+	case <-ended:
+		return
+	case <-complete:
+	}
+	err := c.SetWriteDeadline(time.Now().Add(t.write))
+	if err == nil {
+		_, err = c.Write([]byte{confirmation})
+	}
+	if err != nil {
+		c.Close() // whoever listens notices; the operation ends
+	}
 }
 
 // ask sends the request, and the descriptor with its first byte.

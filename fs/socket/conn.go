@@ -96,14 +96,15 @@ func (s *Server) serve(c *net.UnixConn) {
 		_ = w.send(answer{Error: newFailure(format.Mark(format.ErrUnsupported, fmt.Errorf("operation %.40q is unknown to the process that serves the volume", q.Op)))})
 		return
 	}
-	watched := s.watch(c, r, cancel)
-	s.run(ctx, cancel, &w, op, &Request{Args: q.Args, file: in.take()})
+	confirmed := make(chan struct{})
+	watched := s.watch(c, r, confirmed, cancel)
+	s.run(ctx, cancel, &w, op, &Request{Args: q.Args, Confirmed: confirmed, file: in.take()})
 	c.Close() // ends the watch
 	<-watched
 }
 
-// watch ends the operation when the client goes away or says more than its request.
-func (s *Server) watch(c *net.UnixConn, r *bufio.Reader, cancel context.CancelFunc) (done <-chan struct{}) {
+// watch ends the operation when the client goes away or says more than its request and, once, the confirmation.
+func (s *Server) watch(c *net.UnixConn, r *bufio.Reader, confirmed chan<- struct{}, cancel context.CancelFunc) (done <-chan struct{}) {
 	ended := make(chan struct{})
 	// The client has nothing more to say for as long as the operation takes: this read is ended by it, by Close, or by the answer.
 	if s.ctx.Err() == nil {
@@ -111,7 +112,10 @@ func (s *Server) watch(c *net.UnixConn, r *bufio.Reader, cancel context.CancelFu
 	}
 	go func() {
 		defer close(ended)
-		_, _ = r.ReadByte()
+		if b, err := r.ReadByte(); err == nil && b == confirmation {
+			close(confirmed)
+			_, _ = r.ReadByte()
+		}
 		cancel()
 	}()
 	return ended

@@ -16,6 +16,8 @@ const (
 	maxAnswer  = 16 << 20
 	// maxConnections is how many are served at once.
 	maxConnections = 16
+	// confirmation is what a client may send once after its request.
+	confirmation = '\n'
 )
 
 // times of the protocol; tests have shorter ones.
@@ -38,6 +40,9 @@ type Request struct {
 	// Progress sends a value to the client, not more often than it can take: of several the last one counts. It never blocks and may be called
 	// from any goroutine until the operation returns.
 	Progress func(v any)
+	// Confirmed is closed when the client has said that everything is there that it had to send (CallConfirmed). Whoever waits for it
+	// waits for the end of the context as well.
+	Confirmed <-chan struct{}
 
 	file *Descriptor // that the client sent along; nil: none, or taken
 }

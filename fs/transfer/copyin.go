@@ -22,6 +22,8 @@ type InOptions struct {
 	// Verify reads the new file back before it gets its name, every block proved. A block that it links to and that is bad leaves the index, and the
 	// input is stored once more where it can be read again (FromFile); else the copy fails, and trying again mends it.
 	Verify bool
+	// Complete, if not nil, is called when the input has come to its end, and waits until it is known that nothing is missing; an error ends the copy.
+	Complete func(ctx context.Context) error
 	// Progress shows how far it is, in bytes; nil: nothing.
 	Progress progress.Func
 }
@@ -88,6 +90,9 @@ func (s *storing) into(ctx context.Context, p Place, in Input) (*Written, error)
 	}
 	h := f.NewHandle()
 	w, err := s.fillVerified(ctx, h, in)
+	if err == nil && s.o.Complete != nil {
+		err = s.o.Complete(ctx)
+	}
 	if err == nil {
 		err = p.Dress(s.o)
 	}

@@ -19,8 +19,13 @@ import (
 // faultRig is a volume with a file, and an outside file of the same content that is mapped when it is stored again.
 func faultRig(t *testing.T, size int) (v *index.Volume, name string, data []byte) {
 	t.Helper()
+	return faultRigOf(t, "BLAKE3", size)
+}
+
+func faultRigOf(t *testing.T, hash string, size int) (v *index.Volume, name string, data []byte) {
+	t.Helper()
 	dir := t.TempDir()
-	o := format.CreateOptions{Hash: "BLAKE3", BlockSize: 4096, Size: 64 << 20, Overflow: 1.3}
+	o := format.CreateOptions{Hash: hash, BlockSize: 4096, Size: 64 << 20, Overflow: 1.3}
 	if _, err := mkfs.Make(mkfs.Options{Parent: dir, CreateOptions: o}); err != nil {
 		t.Fatal(err)
 	}
@@ -47,9 +52,15 @@ func faultRig(t *testing.T, size int) (v *index.Volume, name string, data []byte
 	return v, name, data
 }
 
-// A file that is cut while it is mapped is a fault that is survived, and no content.
+// A file that is cut while it is mapped is a fault that is survived, and no content, in the assembly of any hash.
 func TestHashOfACutFile(t *testing.T) {
-	v, name, _ := faultRig(t, 1<<20)
+	for _, hash := range []string{"BLAKE3", "BLAKE3-256", "TIGER", "TIGER128", "TIGER160", "SHA1"} {
+		t.Run(hash, func(t *testing.T) { hashOfACutFile(t, hash) })
+	}
+}
+
+func hashOfACutFile(t *testing.T, hash string) {
+	v, name, _ := faultRigOf(t, hash, 1<<20)
 	f, err := disk.OS().OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -86,6 +97,12 @@ func TestHashOfACutFile(t *testing.T) {
 	}
 	if w.hashed(p) {
 		t.Error("a file that was cut: hashed")
+	}
+	if disk.Populate(p) == nil {
+		t.Error("a file that was cut: there")
+	}
+	if !w.hashed(p[:64<<10]) {
+		t.Error("what is left of it: not hashed")
 	}
 }
 

@@ -135,7 +135,7 @@ type fileFeed struct {
 	maps  bool
 
 	// mu guards the fields. Holes are looked for under it (I/O); nothing else is taken.
-	mu       sync.Mutex
+	mu   sync.Mutex
 	at   int64 // what was handed out
 	data int64 // up to here there is no hole
 }

@@ -127,6 +127,9 @@ func (r *repairer) finish(context.Context) error {
 	if _, err := r.idx.Record(v.Dir, nil); err != nil {
 		return err
 	}
+	if err := indexfile.RemoveTemps(v.FS, v.Dir); err != nil {
+		return err
+	}
 	if r.o.Mode.Rebuilds() {
 		if err := v.removeFile(format.RebuildName); err != nil {
 			return err

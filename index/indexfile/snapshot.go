@@ -102,6 +102,16 @@ func replaceSnapshot(fs disk.FS, dir string, b *bitmap.Bitmap, barrier func() er
 	return nil
 }
 
+// RemoveTemps removes what a WriteSnapshot left under temporary names when it was cut off. The directory is not synced.
+func RemoveTemps(fs disk.FS, dir string) error {
+	for _, name := range []string{snapshotTemp, ProofName + disk.TempSuffix} {
+		if err := remove(fs, filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("remove what is left of a snapshot: %w", err)
+		}
+	}
+	return nil
+}
+
 // trim clears the bits past n, which a bitmap leaves as they were on disk.
 func trim(data []byte, n uint64) {
 	if n%8 != 0 {

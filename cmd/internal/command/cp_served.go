@@ -59,12 +59,12 @@ func (v *copyFile) sendIn(ctx context.Context, s Streams, m *index.Mount, from s
 		return nil, err
 	}
 	defer file.Close()
-	args := control.CopyInArgs{Path: c.Path, Verify: v.check}
+	args := control.CopyInArgs{Path: c.Path, Verify: v.check, Confirmed: in.complete != nil}
 	if in.info != nil {
 		args.Mode, args.Modified = uint32(in.info.Mode().Perm()), in.info.ModTime()
 	}
 	var w transfer.Written
-	if err = v.call(ctx, s, m, control.OpCopyIn, file, &args, &w); err == nil {
+	if err = v.call(ctx, s, m, control.OpCopyIn, file, in.complete, &args, &w); err == nil {
 		c.Written = &w
 	} else if errors.Is(err, socket.ErrNobody) {
 		return c, nobody(err, m, fmt.Sprintf("cp %s %s goes through the kernel; or", from, filepath.Join(m.Point, to.path)))
@@ -83,11 +83,11 @@ func nobody(err error, m *index.Mount, instead string) error {
 	return cli.Hint(cli.Exit(cli.ExitBusy, err), "its process is another user's, an older one, or the original's: "+instead+" unmount the volume first")
 }
 
-// call asks the serving process, with a file.
-func (v *copyFile) call(ctx context.Context, s Streams, m *index.Mount, op string, file *os.File, args, result any) error {
+// call asks the serving process, with a file; complete: see input.
+func (v *copyFile) call(ctx context.Context, s Streams, m *index.Mount, op string, file *os.File, complete <-chan struct{}, args, result any) error {
 	show := cli.NewProgress(s.Err, "cp", cli.Interval)
 	defer show.Done()
-	err := socket.CallWith(ctx, socket.Place{}, m.Source, op, file, args, result, func(data json.RawMessage) {
+	err := socket.CallConfirmed(ctx, socket.Place{}, m.Source, op, file, complete, args, result, func(data json.RawMessage) {
 		var stage progress.Stage
 		if json.Unmarshal(data, &stage) == nil {
 			show.Stage(stage)
@@ -106,6 +106,8 @@ type input struct {
 	info fs.FileInfo // of a regular file
 	own  bool        // file was opened here
 	pipe *os.File    // into which it is read: open until the end of the copy, where reading failed
+
+	complete chan struct{} // closed when all of it is in the pipe, whose end alone might be that of this process; nil: no pipe
 }
 
 func (i *input) close() {
@@ -152,13 +154,14 @@ func (i *input) passable(ctx context.Context, cancel context.CancelCauseFunc) (*
 	if err != nil {
 		return nil, err
 	}
-	i.pipe = w
+	i.pipe, i.complete = w, make(chan struct{})
 	go func() {
 		if _, err := io.Copy(w, interruptible(ctx, i.r)); err != nil {
 			cancel(fmt.Errorf("read the input: %w", err)) // and the pipe stays open: its end would be that of the file
 			return
 		}
 		_ = w.Close() // nothing is buffered
+		close(i.complete)
 	}()
 	return r, nil
 }
@@ -215,7 +218,7 @@ func (v *copyFile) receiveOut(ctx context.Context, s Streams, m *index.Mount, fr
 	v.saysHow(s, "the process that serves %s reads it", m.Point)
 	c.Read = &transfer.Read{Bad: []transfer.Range{}}
 	get := func(f *os.File) error {
-		return v.call(ctx, s, m, control.OpCopyOut, f, &control.CopyOutArgs{Path: c.Path, Force: v.force}, c.Read)
+		return v.call(ctx, s, m, control.OpCopyOut, f, nil, &control.CopyOutArgs{Path: c.Path, Force: v.force}, c.Read)
 	}
 	switch {
 	case to == "-":
