@@ -223,8 +223,9 @@ func TestKilledScrub(t *testing.T) {
 		t.Errorf("after 1.5 s at 4 MiB/s: have %+v, want the cursor near block 90", st)
 	}
 	rep := r.scrub(0)
-	if want := 202 - st.Cursor; rep.Blocks != want || !rep.Complete || rep.Never != 0 {
-		t.Errorf("the next run: have %d blocks, want the other %d: %+v", rep.Blocks, want, rep)
+	// Blocks may lie apart, so that fewer than the cursor says are below it.
+	if least := 202 - st.Cursor; rep.Blocks < least || rep.Blocks >= 200 || !rep.Complete || rep.Never != 0 {
+		t.Errorf("the next run: have %d blocks, want those behind the cursor, %d or a few more: %+v", rep.Blocks, least, rep)
 	}
 	r.m.Unmount()
 	c = slow(r.o.Parent)
