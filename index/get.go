@@ -14,6 +14,7 @@ type Reader struct {
 	block []byte
 	sums  []blockhash.Hash // of the blocks of a run that are not proven
 	ahead []format.Address // scratch
+	past  bool             // see Past
 }
 
 // NewReader returns a reader. Its memory (one block) is allocated when it is first needed.
@@ -69,7 +70,7 @@ func (r *Reader) readWhole(entries []format.Entry, p []byte) (count, healed int,
 	for most := min(len(p)/bs, len(entries)); run < most && entries[run].Addr == first+format.Address(run) && v.usable(entries[run].Addr); {
 		run++
 	}
-	if err := v.blocks.Read(first, p[:run*bs]); err != nil {
+	if err := r.readRun(first, p[:run*bs]); err != nil {
 		// One bad block must not take its neighbours along.
 		run = 1
 		err = v.blocks.Read(first, p[:bs])

@@ -60,6 +60,11 @@ type Volume struct {
 	opts   Options
 	idx    *indexfile.File
 	blocks *blockfile.File
+	mapped *blockfile.Mapped // of blocks
+	past   past
+
+	zeroOnce  sync.Once
+	zeroBlock []byte // for views; made by zeroOnce, and only read
 
 	slots  slotLocks
 	alloc  allocator
@@ -151,6 +156,7 @@ func (v *Volume) open(check bool) error {
 	if v.blocks, err = blockfile.Open(p.FS, p.BlocksPath, v.geo, v.opts.ReadOnly); err != nil {
 		return err
 	}
+	v.mapped = blockfile.NewMapped(v.blocks)
 	if check {
 		if err := v.believable(); err != nil {
 			return err
@@ -201,7 +207,8 @@ func (v *Volume) closeFiles() error {
 		v.idx = nil
 	}
 	if v.blocks != nil {
-		errs = append(errs, v.blocks.Close())
+		v.mapped.Close()
+		errs = append(errs, v.past.close(), v.blocks.Close())
 		v.blocks = nil
 	}
 	errs = append(errs, v.parent.Close())

@@ -72,8 +72,10 @@ func exampleRun(t *testing.T) *Run {
 		{"read-warm/128k/1", "raw", BytesPerSecond, 9 * gb}, {"read-warm/128k/1", "ours-BLAKE3", BytesPerSecond, 8 * gb},
 		{"read-cold/128k/1", "raw", BytesPerSecond, 1.7 * gb}, {"read-cold/128k/1", "ours-BLAKE3", BytesPerSecond, 1.5 * gb},
 		{"rand-write/4k/1", "plain-loop", OperationsPerSecond, 12000}, {"rand-write/4k/1", "ours-BLAKE3", OperationsPerSecond, 90000},
+		{"check-hashes/128k", "raw", BytesPerSecond, 1.7 * gb},
 		{"check-hashes/128k", "ours-BLAKE3", BytesPerSecond, 1.6 * gb}, {"check/128k", "ours-BLAKE3", Seconds, 0.034},
 		{"ingest-known/128k/offline", "ours-BLAKE3", BytesPerSecond, 5.5 * gb},
+		{"ingest-known/128k/offline", "ours-SHA1", BytesPerSecond, 3.4 * gb}, {"ingest-known/128k/offline", "ours-TIGER", BytesPerSecond, 1.4 * gb},
 		{"small-create", "loopback", OperationsPerSecond, 20000}, {"small-create", "ours-BLAKE3", OperationsPerSecond, 13000},
 		{"archive-create", "ours-cp", BytesPerSecond, 1.2 * gb}, {"archive-create", "borg", BytesPerSecond, 0.2 * gb},
 	} {

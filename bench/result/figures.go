@@ -39,15 +39,14 @@ func writeFigures() []Figure {
 			Must: 0.7, MustPerCore: true, Aim: 0.85, AimPerCore: true},
 		{Name: "write, unique, fsync at the end", Value: of("write-unique/128k/1", ours),
 			Bound: least(of("write-unique/128k/1", raw), of("write-known/128k/1", ours)), Must: 0.85, Aim: 1},
-		hashFigure("SHA1"), hashFigure("TIGER"),
 		{Name: "4 KiB random overwrite", Value: of("rand-write/4k/1", ours), Bound: of("rand-write/4k/1", "plain-loop"), Must: 0.8, Aim: 5},
 	}
 }
 
-// hashFigure is that of a hash so slow that it decides; behind FUSE nothing is faster than null all the same.
+// hashFigure is that of a hash so slow that it decides: what all cores reach that do nothing but hash. Behind FUSE no volume can, since the requests
+// need the same processors; write-known tells how far it gets there.
 func hashFigure(hash string) Figure {
-	return Figure{Name: "write, known, " + hash, Value: of("write-known/128k/1", "ours-"+hash),
-		Bound: least(onAllCores(hashRate(hash)), of("write-known/128k/1", null)), Must: 0.9, Aim: 0}
+	return Figure{Name: "ingest, known, " + hash, Value: of("ingest-known/128k/offline", "ours-"+hash), Bound: onAllCores(hashRate(hash)), Must: 0.9}
 }
 
 func readFigures() []Figure {
@@ -65,7 +64,8 @@ func proofFigures() []Figure {
 	return []Figure{
 		{Name: "ingest, known, volume at rest", Value: of("ingest-known/128k/offline", ours), Bound: allCores, Must: 0.85, Aim: 0.95},
 		{Name: "ingest, known, mounted volume", Value: of("ingest-known/128k/mounted", ours), Bound: allCores, Must: 0.85, Aim: 0.95},
-		{Name: "fsck -C, cold", Value: of("check-hashes/128k", ours), Bound: least(of("read-cold/128k/1", raw), allCores), Must: 0.85, Aim: 1},
+		hashFigure("SHA1"), hashFigure("TIGER"),
+		{Name: "fsck -C, cold", Value: of("check-hashes/128k", ours), Bound: least(of("check-hashes/128k", raw), allCores), Must: 0.85, Aim: 1},
 	}
 }
 

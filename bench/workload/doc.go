@@ -20,6 +20,7 @@
 //	                       files of up to 4 KiB in directories of 1 000, operations per second; names and attributes are dropped from the kernel's
 //	                       caches before list, before stat and before delete, names, attributes and content before read
 //	check/128k             fsck -c, seconds; check-hashes/128k: fsck -C after dropped caches, stored bytes per second
+//	                       (raw: read-cold, at the same time of the round)
 //	reclaim/128k           of a mounted volume, after the removal of a file, seconds
 //	mount-empty/128k, mount-full/128k
 //	                       from the start of the program to the first answer, seconds

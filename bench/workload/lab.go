@@ -222,6 +222,7 @@ func asContenders(list []*contender.Volume) (all []contender.Contender) {
 	return all
 }
 
+func isRaw(c contender.FileSystem) bool      { _, ok := c.(*contender.Raw); return ok }
 func isNull(c contender.FileSystem) bool     { return c.Name() == contender.Null }
 func isVolume(c contender.FileSystem) bool   { return c.BlockSize() > 0 }
 func keeps(c contender.FileSystem) bool      { return c.Keeps() }

@@ -13,6 +13,7 @@ import (
 func (l *Lab) visits() (list []Workload) {
 	for _, size := range BlockSizes() {
 		names := []string{"write-unique", "write-known", "read-direct", "read-cold"}
+		ingest := "ingest-known/" + short(size) + "/offline"
 		for i := range names {
 			names[i] += "/" + short(size) + "/1"
 		}
@@ -25,15 +26,18 @@ func (l *Lab) visits() (list []Workload) {
 				w.Contenders = append(w.Contenders, v)
 			}
 		}
+		if size == block {
+			w.Series = append(slices.Clip(names), ingest)
+		}
 		w.Run = func(ctx context.Context, c contender.Contender) ([]Value, error) {
-			return l.visit(ctx, c.(*contender.Volume), names)
+			return l.visit(ctx, c.(*contender.Volume), names, ingest)
 		}
 		list = append(list, w)
 	}
 	return list
 }
 
-func (l *Lab) visit(ctx context.Context, v *contender.Volume, names []string) (list []Value, err error) {
+func (l *Lab) visit(ctx context.Context, v *contender.Volume, names []string, ingest string) (list []Value, err error) {
 	defer func() { err = errors.Join(err, v.Stop()) }()
 	defer l.forget(v)
 	if err := v.Start(ctx); err != nil {
@@ -49,6 +53,13 @@ func (l *Lab) visit(ctx context.Context, v *contender.Volume, names []string) (l
 			return nil, err
 		}
 		list = append(list, t.rate(names[i], l.Sizes.Data))
+	}
+	if v.BlockSize() == block {
+		value, err := l.ingestOffline(ctx, v, ingest)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, value)
 	}
 	return slices.Clip(list), nil
 }

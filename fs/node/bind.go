@@ -49,10 +49,17 @@ func (d dataManager) Find(id uint64) File {
 
 func (f dataFile) NewHandle() Handle { return dataHandle{f.File.NewHandle()} }
 
-// dataHandle only restates the method that names a type of openfile.
+// dataHandle only restates the methods that name a type of openfile.
 type dataHandle struct{ *openfile.Handle }
 
-func (h dataHandle) ReadAhead(n int, off int64) Ahead {
+func (h dataHandle) View(n int, off int64) Shown {
+	if v := h.Handle.View(n, off); v != nil {
+		return v
+	}
+	return nil
+}
+
+func (h dataHandle) ReadAhead(n int, off int64) Shown {
 	if a := h.Handle.ReadAhead(n, off); a != nil {
 		return a
 	}

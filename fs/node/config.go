@@ -56,8 +56,11 @@ type Content interface {
 // Handle is one open(2) of a regular file. Errors of writes that were accepted
 // earlier come from the next WriteAt, Sync or Flush. Safe for concurrent use.
 type Handle interface {
-	// ReadAhead returns the n bytes at off if they were read before, else nil. The result is released after its bytes were used.
-	ReadAhead(n int, off int64) Ahead
+	// View returns the n bytes at off where memory has them, ReadAhead if they were read before; else nil. The result is released after it was used.
+	View(n int, off int64) Shown
+	ReadAhead(n int, off int64) Shown
+	// ReadKept is ReadAt for what the kernel keeps.
+	ReadKept(p []byte, off int64) (int, error)
 	ReadAt(p []byte, off int64) (int, error) // short only at the end of the file, without error
 	WriteAt(p []byte, off int64) (int, error)
 	WritePages(p []byte, off int64) (int, error) // from a memory mapping: old bytes beside new ones
@@ -66,9 +69,10 @@ type Handle interface {
 	Close() error
 }
 
-// Ahead is content that was read before it was asked for.
-type Ahead interface {
-	Bytes() []byte // fewer than asked for only at the end of the file
+// Shown is content that need not be read into the request's own memory.
+type Shown interface {
+	Slices() [][]byte // for the kernel to copy, not to be touched
+	Size() int        // fewer bytes than asked for only at the end of the file
 	Release()
 }
 

@@ -232,7 +232,11 @@ func (f *fakeFile) CopyFrom(src node.File, srcOff, dstOff, n int64) (int64, erro
 
 type fakeHandle struct{ f *fakeFile }
 
-func (h *fakeHandle) ReadAhead(int, int64) node.Ahead { return nil }
+func (h *fakeHandle) View(int, int64) node.Shown      { return nil }
+func (h *fakeHandle) ReadAhead(int, int64) node.Shown { return nil }
+func (h *fakeHandle) ReadKept(p []byte, off int64) (int, error) {
+	return h.ReadAt(p, off)
+}
 
 func (h *fakeHandle) ReadAt(p []byte, off int64) (int, error) {
 	if err := h.f.m.failure(); err != nil {

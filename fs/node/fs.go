@@ -31,7 +31,7 @@ type FS struct {
 
 	handles handleTable
 	results sync.Pool // *readResult
-	aheads  sync.Pool // *aheadResult
+	shown   sync.Pool // *shownResult
 	foreign sync.Once // the message about a foreign object
 	drafts  sync.Map  // temporary names of files on their way in
 
@@ -52,7 +52,7 @@ func New(c Config) (*FS, error) {
 	if c.Timeouts != nil {
 		fs.timeouts = *c.Timeouts
 	}
-	fs.aheads.New = func() any { return &aheadResult{pool: &fs.aheads} }
+	fs.shown.New = func() any { return &shownResult{pool: &fs.shown} }
 	fs.results.New = func() any { return &readResult{pool: &fs.results} }
 	mount, err := openat(unix.AT_FDCWD, c.Root, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {

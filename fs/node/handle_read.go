@@ -22,21 +22,22 @@ func (r *readResult) Done() {
 	r.pool.Put(r)
 }
 
-// aheadResult is the answer to a READ whose data was read ahead. It offers slices, since the library
+// shownResult is the answer to a READ whose data lies elsewhere: where it was read ahead, or in the page cache. It offers slices, since the library
 // calls Done after the answer only for what does; otherwise it asks for the bytes and calls Done before.
-type aheadResult struct {
-	pool   *sync.Pool
-	ahead  Ahead
-	slices [1][]byte
+type shownResult struct {
+	pool  *sync.Pool
+	shown Shown
 }
 
-func (r *aheadResult) Slices() ([][]byte, fusefs.Status)    { return r.slices[:], fusefs.OK }
-func (r *aheadResult) Bytes([]byte) ([]byte, fusefs.Status) { return r.slices[0], fusefs.OK }
-func (r *aheadResult) Size() int                            { return len(r.slices[0]) }
+func (r *shownResult) Slices() ([][]byte, fusefs.Status) { return r.shown.Slices(), fusefs.OK }
+func (r *shownResult) Size() int                         { return r.shown.Size() }
 
-func (r *aheadResult) Done() {
-	r.ahead.Release()
-	r.ahead, r.slices[0] = nil, nil
+// Bytes is part of the interface; nobody asks for the bytes of a result that has slices.
+func (r *shownResult) Bytes([]byte) ([]byte, fusefs.Status) { return nil, fusefs.EIO }
+
+func (r *shownResult) Done() {
+	r.shown.Release()
+	r.shown = nil
 	r.pool.Put(r)
 }
 
@@ -53,13 +54,12 @@ func (fs *FS) Read(_ <-chan struct{}, in *fusefs.ReadIn, buf []byte) (fusefs.Rea
 		if !h.read.Load() {
 			h.read.Store(true)
 		}
-		// Where the page cache is in between, the kernel asks for several ranges at once, and beside these it only disturbs.
-		if h.direct {
-			if a := h.data.ReadAhead(len(buf), int64(in.Offset)); a != nil {
-				r := fs.aheads.Get().(*aheadResult)
-				r.ahead, r.slices[0] = a, a.Bytes()
-				return r, fusefs.OK
-			}
+		if !h.direct { // what it gets the kernel keeps, and it reads ahead itself
+			n, err = h.data.ReadKept(buf, int64(in.Offset))
+			break
+		}
+		if r := fs.show(h.data, len(buf), int64(in.Offset)); r != nil {
+			return r, fusefs.OK
 		}
 		n, err = h.data.ReadAt(buf, int64(in.Offset))
 	case h.raw >= 0:
@@ -75,6 +75,20 @@ func (fs *FS) Read(_ <-chan struct{}, in *fusefs.ReadIn, buf []byte) (fusefs.Rea
 	r := fs.results.Get().(*readResult)
 	r.data = buf[:n]
 	return r, fusefs.OK
+}
+
+// show returns what need not be read; nil if there is nothing of that kind.
+func (fs *FS) show(h Handle, n int, off int64) fusefs.ReadResult {
+	s := h.View(n, off)
+	if s == nil {
+		s = h.ReadAhead(n, off)
+	}
+	if s == nil {
+		return nil
+	}
+	r := fs.shown.Get().(*shownResult)
+	r.shown = s
+	return r
 }
 
 // Lseek is SEEK_DATA and SEEK_HOLE; the kernel does the others itself.

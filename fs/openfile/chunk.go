@@ -19,7 +19,7 @@ type chunk struct {
 	ticket  index.Ticket
 	buf     []byte
 	entries []format.Entry
-	pool    *chunkPool
+	pool    *chunkPool // nil: buf is lent (see Manager.lend)
 
 	// The rest is guarded by the file's mu.
 	seq     uint64
@@ -43,12 +43,21 @@ func (m *Manager) getChunk(f *File, blocks int) *chunk {
 		p = &m.small
 	}
 	c := p.get(m.geo.BlockSize)
-	c.f, c.n, c.merged, c.started, c.done, c.err, c.waiter = f, 0, false, false, false, nil, nil
+	c.prepare(f)
 	return c
+}
+
+func (c *chunk) prepare(f *File) {
+	c.f, c.n, c.merged, c.started, c.done, c.err, c.waiter = f, 0, false, false, false, nil, nil
 }
 
 func (m *Manager) putChunk(c *chunk) {
 	c.f = nil
+	if c.pool == nil {
+		c.buf = nil // its writer's
+		m.lent.Put(c)
+		return
+	}
 	c.pool.put(c)
 }
 
@@ -268,6 +277,12 @@ func (f *File) touchLocked(end int64) {
 // submitWhole submits a chunk that holds n whole blocks from first on; block buffers of these are of no use any more. merged is set if it holds
 // old bytes, whoever was promised them. shape is held.
 func (f *File) submitWhole(c *chunk, first uint64, n int) {
+	f.enqueueWhole(c, first, n)
+	f.dispatch(c)
+}
+
+// enqueueWhole is submitWhole without handing the chunk to a worker.
+func (f *File) enqueueWhole(c *chunk, first uint64, n int) {
 	c.first, c.n = first, n
 	c.end = int64(first+uint64(n)) * int64(f.geo.BlockSize)
 	c.ticket = f.m.vol.Enter()
@@ -285,5 +300,4 @@ func (f *File) submitWhole(c *chunk, first uint64, n int) {
 	c.merged = c.merged && !f.fresh.Load()
 	f.enqueueLocked(c)
 	f.mu.Unlock()
-	f.dispatch(c)
 }

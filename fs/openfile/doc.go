@@ -10,6 +10,8 @@
 //	WriteAt ──copy──▶ chunk ──queue──▶ worker: hash, index, block file ──▶ commit in order: entries, size
 //	        └─rest──▶ block buffer ──when whole, or flushed─▶ chunk
 //
+// Where all workers have work and as much again waits, the caller stores whole blocks himself, from where they are: with several writers nothing is copied.
+//
 // Because of the early reply an error can come late. It is kept with the file and reported by the next write, and by the sync and the close
 // of every handle that wrote; the file keeps what it had at that place. When the volume or the disk below gets tight, writes
 // wait for their own outcome instead, so that "no space" is reported by the very write that has none.

@@ -44,6 +44,9 @@ type File struct {
 
 	ahead readAhead
 
+	// unhealed: fixes is not empty.
+	unhealed atomic.Bool
+
 	// batch, entries and under are scratch of the committer (committing is true).
 	batch   []*chunk
 	entries []format.Entry
@@ -59,6 +62,7 @@ type File struct {
 	rests      map[uint64]*rest
 	buffered   int64   // bytes of the block buffers, as counted in the budget
 	fullest    []*rest // block buffers to be submitted first, found by the last search
+	fixes      []fix   // corrections of entries that wait until nobody uses the file
 	mtime      time.Time
 	timeDirty  bool
 	// changes counts what was done to the underlying file, durable is how many of these are known to be on the disk.

@@ -31,7 +31,12 @@ func (h *Handle) File() *File { return h.f }
 
 // ReadAt fills p from off. It is short only at the end of the file, or before a block that cannot be served, which is then an
 // error of class format.ErrIO beside the count.
-func (h *Handle) ReadAt(p []byte, off int64) (int, error) { return h.f.readAt(p, off) }
+func (h *Handle) ReadAt(p []byte, off int64) (int, error) { return h.f.readAt(p, off, false) }
+
+// ReadKept is ReadAt for a caller who keeps what he gets, such as the kernel in the page cache of a cached handle: large runs of blocks that memory does not
+// hold are read past the page cache of the block file, so that nothing is kept, or copied, twice. p begins at a multiple of 4 KiB in memory, else
+// it is as ReadAt.
+func (h *Handle) ReadKept(p []byte, off int64) (int, error) { return h.f.readAt(p, off, true) }
 
 // WriteAt accepts p at off and returns once it is copied. What fails later is reported by the next WriteAt (which then
 // accepts nothing), and by Sync and Flush.

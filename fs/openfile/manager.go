@@ -54,11 +54,14 @@ type Manager struct {
 	large   chunkPool
 	small   chunkPool // of one block each; none where a block fills a large one
 	workers sync.WaitGroup
+	crew    int // workers
 	inline  bool
 
+	lent    sync.Pool // of *chunk without memory
 	readers sync.Pool
 	writers sync.Pool   // of *index.Writer, for those who are no worker
 	frame   int         // size of a frame in bytes, part of a block
+	views   sync.Pool   // of *View
 	tables  sync.Pool   // of *[][]byte, empty, for the frames of a block
 	aheads  chan []byte // memory to read ahead, nil as long as it was never needed
 	frames  chan []byte // frames at rest: kept, since fresh memory is slow on first touch
@@ -82,7 +85,7 @@ type Manager struct {
 
 // NewManager starts the workers. Close stops them.
 func NewManager(c Config) *Manager {
-	m := &Manager{vol: c.Volume, geo: c.Volume.Geometry(), log: c.Log, files: make(map[ID]*File), inline: c.Workers <= 0}
+	m := &Manager{vol: c.Volume, geo: c.Volume.Geometry(), log: c.Log, files: make(map[ID]*File), crew: c.Workers, inline: c.Workers <= 0}
 	if m.log == nil {
 		m.log = func(string) {}
 	}

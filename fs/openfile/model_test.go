@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"tresor/fs/openfile"
 	"tresor/index/blockhash"
 	"tresor/index/format"
 )
@@ -48,6 +50,9 @@ func TestModel(t *testing.T) {
 					m.step()
 				}
 				m.compareAll()
+				if bs >= 64<<10 && m.views == 0 {
+					t.Error("nothing was ever shown without a copy")
+				}
 			})
 		}
 	}
@@ -60,6 +65,8 @@ type model struct {
 	bs   int
 	want map[string][]byte
 	log  []string
+
+	views int // that were compared
 }
 
 const modelFiles = 4
@@ -258,8 +265,13 @@ func (m *model) compare(name string, off, n int) {
 		m.fail("%s: want size %d, have %d", name, len(w), h.File().Size())
 	}
 	p := make([]byte, n)
-	got, err := h.ReadAt(p, int64(off))
+	read := h.ReadAt
+	if m.rnd.IntN(2) == 0 {
+		read = h.ReadKept
+	}
+	got, err := read(p, int64(off))
 	w = w[min(off, len(w)):min(off+n, len(w))]
+	m.compareView(h, name, off, n, w)
 	if err != nil || got != len(w) {
 		m.fail("read %s at %d: want %d bytes, have %d, %v", name, off, len(w), got, err)
 	}
@@ -270,6 +282,20 @@ func (m *model) compare(name string, off, n int) {
 		}
 		m.fail("read %s at %d: first wrong byte at %d (block %d + %d): want %#x, have %#x", name, off, off+i, (off+i)/m.bs, (off+i)%m.bs, w[i], p[i])
 	}
+}
+
+// compareView compares what is shown without a copy, if anything is.
+func (m *model) compareView(h *openfile.Handle, name string, off, n int, want []byte) {
+	m.t.Helper()
+	v := h.View(n, int64(off))
+	if v == nil {
+		return
+	}
+	m.views++
+	if have := slices.Concat(v.Slices()...); v.Size() != len(have) || !bytes.Equal(have, want) {
+		m.fail("view of %s at %d: have %d bytes (said: %d), which differ from the %d wanted", name, off, len(have), v.Size(), len(want))
+	}
+	v.Release()
 }
 
 func (m *model) compareAll() {

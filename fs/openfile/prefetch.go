@@ -18,6 +18,7 @@ type Ahead struct {
 	m     *Manager
 	off   int64
 	buf   []byte // aheadMost bytes
+	part  [1][]byte
 	want  int
 	edits uint64 // of the file, before it was read
 
@@ -26,8 +27,14 @@ type Ahead struct {
 	err  error
 }
 
-// Bytes are the content; fewer than asked for only at the end of the file. They are valid until Release.
-func (a *Ahead) Bytes() []byte { return a.buf[:a.n] }
+// Slices are the content, in one piece. They are valid until Release.
+func (a *Ahead) Slices() [][]byte {
+	a.part[0] = a.buf[:a.n]
+	return a.part[:]
+}
+
+// Size is how many bytes they are; fewer than asked for only at the end of the file.
+func (a *Ahead) Size() int { return a.n }
 
 // Release gives the memory back. To be called once, by whoever got it from ReadAhead.
 func (a *Ahead) Release() { a.m.aheads <- a.buf }
@@ -107,7 +114,7 @@ func (h *Handle) beginAhead(n int, off int64) *Ahead {
 	}
 	a := &Ahead{m: h.f.m, off: off, buf: buf, want: n, edits: sum, done: make(chan struct{})}
 	h.ahead.running.Go(func() {
-		a.n, a.err = h.f.readAt(a.buf[:n], off)
+		a.n, a.err = h.f.readAt(a.buf[:n], off, false)
 		close(a.done)
 	})
 	return a

@@ -32,7 +32,7 @@ func next(t *testing.T, h *openfile.Handle, off int) (p []byte, ahead bool) {
 	t.Helper()
 	if a := h.ReadAhead(aheadRequest, int64(off)); a != nil {
 		defer a.Release()
-		return slices.Clone(a.Bytes()), true
+		return slices.Clone(a.Slices()[0]), true
 	}
 	p = make([]byte, aheadRequest)
 	n, err := h.ReadAt(p, int64(off))

@@ -35,14 +35,16 @@ func (s *readState) block(size int) []byte {
 	return s.buf[:size]
 }
 
-// readAt fills p from off and returns how much of it lies before the end of the file. Good bytes before a bad block are counted.
-func (f *File) readAt(p []byte, off int64) (int, error) {
+// readAt fills p from off and returns how much of it lies before the end of the file. Good bytes before a bad block are counted. past: the page cache
+// is left alone, see Handle.ReadKept.
+func (f *File) readAt(p []byte, off int64, past bool) (int, error) {
 	s := f.m.readState()
 	defer f.m.putReadState(s)
+	s.r.Past(past)
 	f.shape.RLock()
 	n, err := f.readShaped(s, p, off)
 	f.shape.RUnlock()
-	if len(s.fixes) > 0 {
+	if len(s.fixes) > 0 || f.unhealed.Load() {
 		f.heal(s.fixes)
 	}
 	return n, err
@@ -165,15 +167,27 @@ func (f *File) readEntries(s *readState, p []byte, off int64) (int, error) {
 	return n, err
 }
 
-// heal stores the corrections that a read found. It is done only when nobody else uses the file at the moment: failing is no
-// loss, the next read finds the correction again. Entries that were overwritten meanwhile stay as they are.
+// fixesMost bounds the corrections of a file that wait for a moment in which nobody uses it.
+const fixesMost = 4096
+
+// heal stores the corrections that a read found, and those that others have left. It is done only when nobody else uses the file at the moment: whoever reads
+// beside us does it when he is through. Failing is no loss, the next read finds the correction again. Entries that were overwritten meanwhile stay as they are.
 func (f *File) heal(fixes []fix) {
-	if f.m.vol.ReadOnly() || !f.shape.TryLock() {
+	if f.m.vol.ReadOnly() {
+		return
+	}
+	f.mu.Lock()
+	f.fixes = append(f.fixes, fixes[:min(len(fixes), fixesMost-len(f.fixes))]...)
+	f.unhealed.Store(len(f.fixes) > 0)
+	f.mu.Unlock()
+	if !f.shape.TryLock() {
 		return
 	}
 	defer f.shape.Unlock()
 	f.mu.Lock()
 	f.waitLocked(0, ^uint64(0))
+	fixes, f.fixes = f.fixes, nil
+	f.unhealed.Store(false)
 	f.mu.Unlock()
 	t := f.m.vol.Enter()
 	defer f.m.vol.Leave(t)

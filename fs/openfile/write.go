@@ -65,6 +65,12 @@ func (f *File) writeShaped(p []byte, off int64, pages bool) error {
 
 // writeWhole submits whole blocks as one chunk and, if wait is set, returns its outcome.
 func (f *File) writeWhole(first uint64, p []byte, wait, pages bool) error {
+	if !wait && !pages { // old bytes among the new ones need a sync before the commit, for which a worker has others to share it with
+		if c := f.m.lend(f, p); c != nil {
+			f.writeLent(c, first, len(p)/f.geo.BlockSize)
+			return nil
+		}
+	}
 	c := f.m.getChunk(f, len(p)/f.geo.BlockSize)
 	c.merged = pages
 	copy(c.buf, p)

@@ -1,6 +1,11 @@
 package disk
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
 
 // MapShared shows [off, off+n) of an open file as memory that can be read, without a copy; off is a multiple of the page size. Others may change
 // what is there at any moment; where the file is cut, or its disk fails, reading the memory is a fault (SIGBUS), for which whoever reads
@@ -26,3 +31,34 @@ func Populate(p []byte) error {
 
 // Unmap ends what MapShared returned.
 func Unmap(p []byte) error { return fail("unmap", "memory", -1, unix.Munmap(p)) }
+
+// Resident tells whether all of what MapShared shows is in memory now, at most residentMost bytes of it. It is a guess for whoever could also wait: it may be gone in the next moment.
+func Resident(p []byte) (bool, error) {
+	page := os.Getpagesize()
+	var vec [residentMost / 4096]byte
+	n := (len(p) + page - 1) / page
+	if len(p) == 0 || n > len(vec) {
+		return false, fail("look into the page cache", "memory", -1, unix.EINVAL)
+	}
+	for {
+		_, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), uintptr(unsafe.Pointer(&vec[0])))
+		if errno == 0 {
+			break
+		}
+		if errno != unix.EAGAIN {
+			return false, fail("look into the page cache", "memory", -1, errno)
+		}
+	}
+	for _, v := range vec[:n] {
+		if v&1 == 0 {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// residentMost is the most that Resident looks at, in bytes.
+const residentMost = 4 << 20
+
+// Forget gives back what Populate took in this process: the memory counts as its own no longer, and comes back when it is touched.
+func Forget(p []byte) error { return fail("forget", "memory", -1, unix.Madvise(p, unix.MADV_DONTNEED)) }

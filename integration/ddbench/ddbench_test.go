@@ -42,11 +42,11 @@ small-stat raw loopback ours-BLAKE3
 small-read raw loopback ours-BLAKE3
 small-delete raw loopback ours-BLAKE3
 check/128k ours-BLAKE3
-check-hashes/128k ours-BLAKE3
+check-hashes/128k raw ours-BLAKE3
 reclaim/128k ours-BLAKE3
 mount-full/128k ours-BLAKE3
 mount-empty/128k ours-BLAKE3
-ingest-known/128k/offline ours-BLAKE3
+ingest-known/128k/offline ours-BLAKE3 ours-TIGER
 ingest-known/128k/mounted ours-BLAKE3
 archive-create ours-cp
 archive-next ours-cp
