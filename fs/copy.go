@@ -5,15 +5,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tresor/fs/control"
 	"tresor/fs/node"
 	"tresor/fs/transfer"
 	"tresor/index/disk"
 )
 
 // copier moves files in and out of the mount past the kernel.
-func (m *Mounted) copier() control.Copier {
-	return &transfer.Served{Volume: m.vol, Files: m.files, Device: m.device.Load, Place: func(path string) (transfer.ServedPlace, error) {
+func (m *Mounted) copier() *transfer.Served {
+	return &transfer.Served{Volume: m.vol, Files: m.files, Device: m.device.Load, Changed: m.nodes.Changed, Place: func(path string) (transfer.ServedPlace, error) {
 		p, err := m.nodes.Place(path, node.TempNames{New: transfer.NewTemp, Is: transfer.IsTemp})
 		if err != nil {
 			return nil, err

@@ -11,7 +11,9 @@ import (
 func (m *Mounted) listen(ctx context.Context) {
 	scrubs := control.NewScrubber(ctx, m.vol, m.log.Warnf)
 	ops := control.Operations(m.stats, m.stats, scrubs)
-	control.AddCopies(ops, m.copier())
+	c := m.copier()
+	control.AddCopies(ops, c)
+	control.AddRanges(ops, c, m.vol)
 	s, err := socket.Listen(socket.Place{}, m.vol.Parent().Dir, ops, m.log.Warnf)
 	if err != nil {
 		m.log.Warnf("the mount cannot be controlled while it is served: %v", err)

@@ -160,15 +160,9 @@ func (s *Server) accept() {
 
 // checkPeer asks the kernel who is at the other end.
 func checkPeer(c *net.UnixConn) error {
-	raw, err := c.SyscallConn()
+	cred, err := credentials(c)
 	if err != nil {
 		return err
-	}
-	var cred *unix.Ucred
-	var sockErr error
-	err = raw.Control(func(fd uintptr) { cred, sockErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err = errors.Join(err, sockErr); err != nil {
-		return fmt.Errorf("who is asking: %w", err)
 	}
 	return allowed(cred, os.Geteuid())
 }

@@ -323,6 +323,17 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
+// TestPeer: the kernel says who listens.
+func TestPeer(t *testing.T) {
+	r := newRig(t)
+	if pid, err := Peer(t.Context(), r.place, r.parent); err != nil || pid != os.Getpid() {
+		t.Errorf("have process %d, %v, want %d", pid, err, os.Getpid())
+	}
+	if _, err := Peer(t.Context(), r.place, t.TempDir()); !errors.Is(err, ErrNobody) {
+		t.Errorf("of another volume: have %v", err)
+	}
+}
+
 // TestClientGivesUp on a server that says nothing, too much, or no JSON.
 func TestClientGivesUp(t *testing.T) {
 	for name, text := range map[string]string{"silence": "", "no JSON": "hello\n", "cut": `{"result":`, "no result": "{}\n{}\n"} {

@@ -9,11 +9,15 @@
 //	NewTarget(v *index.Volume, workers) *Target           a volume that is open for writing and not mounted
 //	Target.CopyIn(ctx, path, Input, InOptions)            a pipe, a device or a regular file into the volume
 //	Served.CopyIn, Served.CopyOut                         the same for a volume that this process serves, by a descriptor of another process
+//	Served.IngestRange(ctx, path, Held, off, n, progress)  a range of a descriptor into a file that exists, durably
+//	Served.ReadBack(ctx, path, Held, BackOptions)         blocks of a file from the disk past every cache, proved; a bad one leaves the index
 //	CopyTree(ctx, src *index.Parent, dst *index.Volume, TreeOptions) (*TreeReport, error)
 //
 // Promises. Every block that is read is hashed, and what is not what its entry says is never passed on: it is looked for elsewhere by its hash, and
 // else the copy fails or, where that was asked for, goes on with zeros there and lists them. What is replaced is replaced as a whole:
 // a copy is complete and synced under a temporary name beside its target before it takes the name over, so that a failure, a kill or a power
 // cut leaves the old file or the new one. Such temporary names begin with TempPrefix; the next copy to the same directory removes what a kill
-// left: in a volume what somebody has open is none, outside an flock tells who still writes. Holes stay holes. Paths are relative to the root of the tree and are followed through directories only, never through symlinks.
+// left: in a volume what somebody has open is none, outside an flock tells who still writes. IngestRange alone changes a file in place: a range that
+// failed is any mixture of old and new blocks. Holes stay holes. Paths are relative to the root of the tree and are followed through directories
+// only, never through symlinks.
 package transfer

@@ -19,10 +19,13 @@ type ingest struct {
 	feed  feeder
 	bs    int64
 	meter *progress.Meter
+	lists bool // blocks that were stored new are to be listed in stored
+	known bool // the input may hold nothing new
 
 	// Guarded by the crew's mu.
-	seen  int64 // how far the input was handed out, holes counted
-	count openfile.IngestCount
+	seen   int64 // how far the input was handed out, holes counted
+	count  openfile.IngestCount
+	stored []uint64 // of the file, in any order
 }
 
 // fillFrom fills the file of h from in and returns the size. 0 workers: the caller does it all itself.
@@ -45,13 +48,14 @@ func fillFrom(ctx context.Context, h *openfile.Handle, in Input, workers int, bs
 
 // worker takes ranges until there are none.
 func (g *ingest) worker(to *openfile.Ingest) {
-	w := &worker{g: g, to: to, buf: make([]byte, max(pieceIn, g.bs))}
+	w := &worker{g: g, to: to, buf: make([]byte, max(pieceIn, g.bs)), known: g.known}
 	defer func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.count.New += to.Count.New
 		g.count.Known += to.Count.Known
 		g.count.Zero += to.Count.Zero
+		g.stored = append(g.stored, w.stored...)
 	}()
 	for !g.stopped() {
 		s, err := g.feed.next(w.buf)
@@ -84,6 +88,9 @@ type worker struct {
 	to    *openfile.Ingest
 	buf   []byte
 	known bool // the last piece held nothing new, so the next one may not either
+
+	stored  []uint64 // blocks of the file that were stored new, where they are to be listed
+	numbers []int    // scratch
 }
 
 // span stores a range, piece by piece. It returns false when the work is at an end.
@@ -165,6 +172,9 @@ func (w *worker) put(p []byte, off int64) bool {
 	}
 	before := w.to.Count.New
 	err := w.to.Put(p, off)
+	if err == nil && w.g.lists {
+		w.stored, w.numbers = w.to.Stored(off, w.stored, w.numbers)
+	}
 	w.g.exit(room(err))
 	w.known = w.to.Count.New == before
 	return err == nil

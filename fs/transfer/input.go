@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -49,6 +50,8 @@ const (
 	pieceIn = 1 << 20
 	// windowIn is how much of a file a worker takes at a time, and maps at once.
 	windowIn = 16 << 20
+	// smallParts is which part of what is left a worker takes of a file near its end.
+	smallParts = 64
 )
 
 // FromReader is an Input of unknown length, as a pipe.
@@ -133,11 +136,15 @@ type fileFeed struct {
 	bs    int64
 	total int64
 	maps  bool
+	share int64 // one window is this part of what is left; 0: smallParts
+	holes bool  // those are to be listed in empty
 
 	// mu guards the fields. Holes are looked for under it (I/O); nothing else is taken.
 	mu   sync.Mutex
 	at   int64 // what was handed out
 	data int64 // up to here there is no hole
+	// empty are the holes so far, each in whole blocks up to the end of the range.
+	empty []span
 }
 
 func (q *fileFeed) known() int64 { return q.total }
@@ -147,15 +154,19 @@ func (q *fileFeed) next([]byte) (span, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.at >= q.data {
+		before := q.at
 		if err := q.skip(); err != nil {
 			return span{}, err
+		}
+		if end := min(q.at, q.total); q.holes && end > before {
+			q.empty = append(q.empty, span{off: before, n: end - before})
 		}
 	}
 	if q.at >= q.total {
 		return span{}, io.EOF
 	}
 	// Small ones near the end, so that all workers have something to do.
-	window := max((q.total-q.at)/64/pieceIn*pieceIn, pieceIn, q.bs)
+	window := max((q.total-q.at)/cmp.Or(q.share, smallParts)/pieceIn*pieceIn, pieceIn, q.bs)
 	s := span{off: q.at, n: min(window, windowIn, q.data-q.at)}
 	q.at += s.n
 	return s, nil

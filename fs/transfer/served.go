@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
 	"tresor/fs/openfile"
 	"tresor/index"
@@ -22,8 +23,12 @@ type Served struct {
 	Files  *openfile.Manager
 	// Place finds a name in the tree, relative to its root; the caller calls Release.
 	Place func(path string) (ServedPlace, error)
+	// Changed is told that a file was changed from off on, n bytes, and before that it will be: what others remember of it has to go.
+	Changed func(inode uint64, off, n int64)
 	// Device is the device number of the mount's own files, 0 while that is not known.
 	Device func() uint64
+
+	known atomic.Bool // the last range held nothing new, so the next one may not either
 }
 
 // ServedPlace is a name in the tree of a mount.
@@ -31,6 +36,8 @@ type ServedPlace interface {
 	Place
 	// Open opens the stored file that has the name.
 	Open() (f disk.File, inode uint64, err error)
+	// SyncName makes the name durable.
+	SyncName() error
 	Release()
 }
 
@@ -81,9 +88,23 @@ func (s *Served) CopyOut(ctx context.Context, path string, d Held, o OutOptions)
 		return r, fmt.Errorf("read: %w", err)
 	}
 	defer p.Release()
-	under, inode, err := p.Open()
+	file, err := s.openStored(p)
 	if err != nil {
 		return r, fmt.Errorf("read %s: %w", path, err)
+	}
+	h := file.NewHandle()
+	err = s.handOut(ctx, h, f, o, r)
+	if err = errors.Join(err, h.Close(), file.Close()); err != nil {
+		return r, fmt.Errorf("read %s: %w", path, err)
+	}
+	return r, nil
+}
+
+// openStored opens the file that has a name, as one of the mount's open files.
+func (s *Served) openStored(p ServedPlace) (*openfile.File, error) {
+	under, inode, err := p.Open()
+	if err != nil {
+		return nil, err
 	}
 	used := false
 	file, err := s.Files.Open(openfile.ID(inode), func() (disk.File, error) {
@@ -93,18 +114,13 @@ func (s *Served) CopyOut(ctx context.Context, path string, d Held, o OutOptions)
 	if !used { // somebody has it open already
 		err = errors.Join(err, under.Close())
 	}
+	if err != nil && file != nil {
+		err = errors.Join(err, file.Close())
+	}
 	if err != nil {
-		if file != nil {
-			err = errors.Join(err, file.Close())
-		}
-		return r, fmt.Errorf("read %s: %w", path, err)
+		return nil, err
 	}
-	h := file.NewHandle()
-	err = s.handOut(ctx, h, f, o, r)
-	if err = errors.Join(err, h.Close(), file.Close()); err != nil {
-		return r, fmt.Errorf("read %s: %w", path, err)
-	}
-	return r, nil
+	return file, nil
 }
 
 // joinRanges puts ranges in order and makes neighbours one.

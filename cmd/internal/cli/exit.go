@@ -26,6 +26,14 @@ const (
 	ExitTimeout     Code = 10 // a deadline that the command line set has passed
 )
 
+// The exit codes that only tresor has.
+const (
+	ExitNoService Code = 11 // no service answers on the control socket
+	ExitPartly    Code = 12 // done for some, failed for others
+	ExitDiffers   Code = 13 // a backup is not what its source was, or cannot be read
+	ExitConfig    Code = 14 // the configuration is wrong
+)
+
 // The exit codes of fsck, which scripts written for the original read.
 const (
 	FsckOK       Code = 0   // no error, or everything repaired

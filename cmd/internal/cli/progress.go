@@ -51,7 +51,7 @@ func (p *Progress) Say(text string, args ...any) {
 		return
 	}
 	p.last = t
-	line := fmt.Sprintf("%s: %s (%s)", title(p.verb), oneLine(fmt.Sprintf(text, args...)), t.Sub(p.start).Round(time.Second))
+	line := fmt.Sprintf("%s: %s (%s)", title("ddumbfs", p.verb), oneLine(fmt.Sprintf(text, args...)), t.Sub(p.start).Round(time.Second))
 	if p.terminal {
 		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
 		p.open = true

@@ -93,7 +93,7 @@ func TestWithSignals(t *testing.T) {
 	if !errors.As(cause, &s) || s.Signal != syscall.SIGHUP || !errors.Is(cause, context.Canceled) {
 		t.Errorf("cause: have %v, want a SignalError of SIGHUP", cause)
 	}
-	if !strings.Contains(cause.Error(), "hangup") {
+	if !strings.Contains(cause.Error(), "SIGHUP") {
 		t.Errorf("cause %q does not name the signal", cause)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // sameWish is how long further signals count as the first one.
@@ -15,7 +17,12 @@ const sameWish = time.Second
 // SignalError is the cause of a context that a signal ended. It matches context.Canceled.
 type SignalError struct{ Signal os.Signal }
 
-func (e *SignalError) Error() string { return fmt.Sprintf("interrupted by %s", e.Signal) }
+func (e *SignalError) Error() string {
+	if s, ok := e.Signal.(syscall.Signal); ok {
+		return "stopped by " + unix.SignalName(s)
+	}
+	return fmt.Sprintf("stopped by the signal %s", e.Signal)
+}
 
 // Is makes errors.Is(err, context.Canceled) hold.
 func (e *SignalError) Is(target error) bool { return target == context.Canceled }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tresor/cmd/internal/cli"
+	"tresor/cmd/internal/mounted"
 	"tresor/fs/transfer"
 	"tresor/index"
 	"tresor/index/format"
@@ -161,7 +162,7 @@ func splitMounted(abs string) (stored, bool) {
 		return stored{}, false
 	}
 	path := abs
-	if mountAt(list, abs) == nil { // the name of a mount point is the directory's
+	if mounted.At(list, abs) == nil { // the name of a mount point is the directory's
 		if dir, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
 			path = filepath.Join(dir, filepath.Base(abs))
 		}

@@ -187,7 +187,7 @@ func TestCpIntoAVolumeInUse(t *testing.T) {
 
 // Files go into a mounted volume and out of it through the process that serves it, by whatever name.
 func TestCpOfAMountedVolume(t *testing.T) {
-	dir, mnt := mounted(t)
+	dir, mnt := mountedVolume(t)
 	data := bytes.Repeat([]byte("what is stored, "), 3000)
 	name := outsideFile(t, data)
 	run(t, "cpddumbfs", "-vc", name, filepath.Join(mnt, "a")).want(t, cli.ExitOK, "", "the process that serves "+mnt+" stores it")
@@ -230,7 +230,7 @@ func TestCpOfAMountedVolume(t *testing.T) {
 
 // The serving process is killed in the middle of a copy: an error, then the old file, after a repair.
 func TestCpWhenTheServingProcessIsKilled(t *testing.T) {
-	dir, mnt := mounted(t)
+	dir, mnt := mountedVolume(t)
 	run(t, "cpddumbfs", outsideFile(t, []byte("old")), filepath.Join(mnt, "a")).want(t, cli.ExitOK, "", "")
 	r, w, err := os.Pipe()
 	if err != nil {

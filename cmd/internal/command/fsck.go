@@ -37,6 +37,7 @@ type fsckVolume struct {
 	verbose, progress                  bool
 	index, blocks, report              string
 	target                             reportTarget
+	mounted                            bool // what is checked is in use
 	decayed                            bool // found by a check: blocks that are not what index and files say
 	json                               bool
 }
@@ -84,6 +85,7 @@ func (v *fsckVolume) Run(ctx context.Context, s Streams, args []string) error {
 	defer done()
 	advice := "ddumbfs fsck -n " + p.Dir + " repairs it"
 	if mnt, ok := index.MountOf(p.Dir); ok {
+		v.mounted = true
 		cli.Note(s.Err, "fsck", "warning: the volume is mounted on %s; what is not written yet looks like damage", mnt)
 		advice = "the volume is in use: unmount it and check again before you repair anything"
 		if deadMount(mnt) {

@@ -20,9 +20,17 @@ type checkResult struct {
 	Error   string        `json:"error,omitempty"`
 }
 
+// mountedFindings is how many findings of a mounted volume are printed: nearly all of them tell only that something is not written yet.
+const mountedFindings = 20
+
 func (v *fsckVolume) runCheck(ctx context.Context, s Streams, volume *fsck.Volume) error {
 	findings := findingStream{w: s.Out}
-	found := func(f fsck.Finding) { fmt.Fprintln(s.Out, f) }
+	shown := 0
+	found := func(f fsck.Finding) {
+		if shown++; !v.mounted || shown <= mountedFindings {
+			fmt.Fprintln(s.Out, f)
+		}
+	}
 	if v.json {
 		found = findings.add
 	}
@@ -35,6 +43,9 @@ func (v *fsckVolume) runCheck(ctx context.Context, s Streams, volume *fsck.Volum
 	case v.json:
 		err = findings.end(checkResult{Status: sum.StatusText(), Exit: int(sum.Status()), Summary: sum})
 	default:
+		if v.mounted && shown > mountedFindings {
+			fmt.Fprintf(s.Out, "and %d more, most of which will be gone once the volume is unmounted\n", shown-mountedFindings)
+		}
 		err = sum.Print(s.Out)
 	}
 	v.decayed = sum != nil && v.hashes && sum.BlockErrors > 0

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tresor/cmd/internal/cli"
+	"tresor/cmd/internal/mounted"
 	"tresor/fs"
 	"tresor/index"
 )
@@ -191,7 +192,7 @@ const closingGrace = 10 * time.Second
 
 // awaitClosing waits for the former daemon of the volume. What remains wrong is said by the mount itself.
 func (m *mount) awaitClosing(ctx context.Context, s Streams, parent string) {
-	open, err := volumeOpen(parent)
+	open, err := mounted.Owned(parent)
 	if !open || err != nil {
 		return
 	}
@@ -199,7 +200,7 @@ func (m *mount) awaitClosing(ctx context.Context, s Streams, parent string) {
 		return
 	}
 	cli.Note(s.Err, "mount", "volume %s is still open: waiting up to %s for it to be closed", parent, closingGrace)
-	_ = waitClosed(ctx, parent, closingGrace, func() {})
+	_ = mounted.WaitClosed(ctx, parent, closingGrace, func() {})
 }
 
 // start runs the daemon and waits until it says how it went.

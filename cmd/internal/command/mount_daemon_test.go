@@ -19,7 +19,7 @@ func TestDaemonInheritsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	_, mnt := mounted(t)
+	_, mnt := mountedVolume(t)
 	proc := filepath.Join("/proc", strconv.Itoa(daemonOf(t, mnt)))
 	list, err := os.ReadDir(filepath.Join(proc, "fd"))
 	if err != nil || len(list) < 3 {

@@ -10,12 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/cmd/internal/cli"
+	"tresor/cmd/internal/mounted"
 	"tresor/index/format"
 )
 
 // A killed daemon leaves a dead mount behind, which is told from one that is in use.
 func TestDeadMount(t *testing.T) {
-	volume, mnt := mounted(t)
+	volume, mnt := mountedVolume(t)
 	busy := format.Mark(format.ErrBusy, errors.New("in use"))
 	if err := explainBusy(busy, volume); deadMount(mnt) || cli.HintOf(err) != "" {
 		t.Errorf("a living mount counts as dead: hint %q", cli.HintOf(err))
@@ -23,7 +24,7 @@ func TestDeadMount(t *testing.T) {
 	if err := syscall.Kill(daemonOf(t, mnt), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := waitClosed(context.Background(), volume, time.Minute, func() {}); err != nil {
+	if err := mounted.WaitClosed(context.Background(), volume, time.Minute, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	hint := "hint: the mount is dead (its daemon is gone): umount " + mnt + ", then mount again"

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"tresor/cmd/internal/cli"
+	"tresor/cmd/internal/mounted"
 	"tresor/index"
 )
 
@@ -61,7 +62,7 @@ func TestMountCommandLine(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			run(t, c.argv...).want(t, c.code, "", c.err)
-			if list, err := index.Mounts(); err != nil || mountAt(list, mnt) != nil {
+			if list, err := index.Mounts(); err != nil || mounted.At(list, mnt) != nil {
 				t.Errorf("something is mounted on %s (%v)", mnt, err)
 			}
 		})

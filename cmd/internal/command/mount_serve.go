@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/cmd/internal/cli"
+	"tresor/cmd/internal/mounted"
 	"tresor/fs"
 	"tresor/index"
 )
@@ -117,33 +118,33 @@ func serveMount(ctx context.Context, o fs.Options, log *logrus.Logger, d *daemon
 	signal.Notify(again, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(again)
 	unix.Umask(0)
-	mounted, err := fs.Mount(ctx, o, log)
+	served, err := fs.Mount(ctx, o, log)
 	if err != nil {
 		return damagedHint(explainBusy(err, o.Parent), o.Parent)
 	}
 	if d != nil {
-		err = errors.Join(keepCrash(mounted), d.ready())
+		err = errors.Join(keepCrash(served), d.ready())
 	} else {
 		log.Infof("volume %s is mounted on %s", o.Parent, o.MountPoint)
 	}
 	if err != nil {
-		return errors.Join(err, mounted.Unmount(), mounted.Wait())
+		return errors.Join(err, served.Unmount(), served.Wait())
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- mounted.Wait() }()
+	go func() { ended <- served.Wait() }()
 	select {
 	case err := <-ended:
 		return err
 	case <-ctx.Done():
 		log.Infof("unmount %s: %v", o.MountPoint, context.Cause(ctx))
 	}
-	return unmountUntil(ended, mounted, o.MountPoint, log)
+	return unmountUntil(ended, served, o.MountPoint, log)
 }
 
 // keepCrash makes the runtime write what it says of a crash to a file, since the daemon has no terminal any more. A volume
 // that must not be written to has none.
-func keepCrash(mounted *fs.Mounted) error {
-	f, err := mounted.OpenCrashLog()
+func keepCrash(served *fs.Mounted) error {
+	f, err := served.OpenCrashLog()
 	if f == nil || err != nil {
 		return err
 	}
@@ -152,11 +153,11 @@ func keepCrash(mounted *fs.Mounted) error {
 }
 
 // unmountUntil takes the mount away as soon as nobody uses it, and returns how the volume was closed.
-func unmountUntil(ended <-chan error, mounted *fs.Mounted, point string, log *logrus.Logger) error {
+func unmountUntil(ended <-chan error, served *fs.Mounted, point string, log *logrus.Logger) error {
 	retry := time.NewTicker(unmountRetry)
 	defer retry.Stop()
 	for said := false; ; {
-		err := mounted.Unmount()
+		err := served.Unmount()
 		if err == nil {
 			return <-ended
 		}
@@ -177,9 +178,9 @@ func heldBy(point string) string {
 	if err != nil {
 		return ""
 	}
-	if m := mountAt(list, point); m != nil {
-		if by := holders(m); len(by) > 0 {
-			return ": it is held by " + strings.Join(by[:min(len(by), maxHolders)], ", ")
+	if m := mounted.At(list, point); m != nil {
+		if by := mounted.Holders(m); len(by) > 0 {
+			return ": it is held by " + strings.Join(by[:min(len(by), mounted.MaxHolders)], ", ")
 		}
 	}
 	return ""

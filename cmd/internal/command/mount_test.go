@@ -15,11 +15,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/cmd/internal/cli"
+	"tresor/cmd/internal/mounted"
 	"tresor/index"
 )
 
-// mounted makes a volume and mounts it through the command line, with the test binary as the daemon.
-func mounted(t *testing.T, options ...string) (volume, mnt string) {
+// mountedVolume makes a volume and mounts it through the command line, with the test binary as the daemon.
+func mountedVolume(t *testing.T, options ...string) (volume, mnt string) {
 	t.Helper()
 	needRoot(t)
 	volume, mnt = newVolume(t), t.TempDir()
@@ -34,9 +35,9 @@ func mountVolume(t *testing.T, volume, mnt string, options ...string) {
 		t.Fatalf("mount %s on %s: code %d: %s", volume, mnt, c.code, c.err)
 	}
 	t.Cleanup(func() {
-		if list, _ := index.Mounts(); mountAt(list, mnt) != nil {
+		if list, _ := index.Mounts(); mounted.At(list, mnt) != nil {
 			_ = unix.Unmount(mnt, unix.MNT_DETACH)
-			_ = waitClosed(context.Background(), volume, time.Minute, func() {})
+			_ = mounted.WaitClosed(context.Background(), volume, time.Minute, func() {})
 		}
 	})
 }
@@ -65,12 +66,12 @@ func write(t *testing.T, name, text string) {
 
 // A volume's life through the command line: mounted, used, in use, unmounted clean, mounted again.
 func TestLifeOfAMount(t *testing.T) {
-	volume, mnt := mounted(t, "-o", "rw,nosuid,noatime,pool=2,x-test=1")
+	volume, mnt := mountedVolume(t, "-o", "rw,nosuid,noatime,pool=2,x-test=1")
 	list, err := index.Mounts()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := mountAt(list, mnt); m == nil || m.Kind != "fuse.ddumbfs" || m.Source != volume {
+	if m := mounted.At(list, mnt); m == nil || m.Kind != "fuse.ddumbfs" || m.Source != volume {
 		t.Fatalf("mount table: have %+v, want fuse.ddumbfs from %s", m, volume)
 	}
 	text := strings.Repeat("some block of text. ", 1000)
@@ -121,14 +122,14 @@ func TestLifeOfAMount(t *testing.T) {
 
 // A detached mount is closed when its last file is; waiting for that is asked for with --timeout.
 func TestUmountLazily(t *testing.T) {
-	volume, mnt := mounted(t)
+	volume, mnt := mountedVolume(t)
 	f, err := os.Create(mnt + "/file")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
 	run(t, "ddumbfs", "umount", "-l", mnt).want(t, cli.ExitOK, "is detached", "")
-	if open, err := volumeOpen(volume); !open || err != nil {
+	if open, err := mounted.Owned(volume); !open || err != nil {
 		t.Fatalf("the volume is closed although a file is open (%v)", err)
 	}
 	if _, err := f.WriteString("still there"); err != nil {
@@ -138,14 +139,14 @@ func TestUmountLazily(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Errorf("close in a detached mount: %v", err)
 	}
-	if err := waitClosed(context.Background(), volume, time.Minute, func() {}); err != nil {
+	if err := mounted.WaitClosed(context.Background(), volume, time.Minute, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	run(t, "fsckddumbfs", "-C", volume).want(t, cli.FsckOK, "Files                    :          1", "")
 }
 
 func TestUmountTimeout(t *testing.T) {
-	volume, mnt := mounted(t)
+	volume, mnt := mountedVolume(t)
 	f, err := os.Create(mnt + "/file")
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +155,7 @@ func TestUmountTimeout(t *testing.T) {
 	c := run(t, "ddumbfs", "umount", "-l", "--timeout", "100ms", mnt)
 	c.want(t, cli.ExitTimeout, "", "volume "+volume+" was not closed within 100ms")
 	f.Close()
-	if err := waitClosed(context.Background(), volume, time.Minute, func() {}); err != nil {
+	if err := mounted.WaitClosed(context.Background(), volume, time.Minute, func() {}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -162,12 +163,12 @@ func TestUmountTimeout(t *testing.T) {
 // After the daemon was killed, umount takes the dead mount away and says that the volume is not clean; the next mount
 // repairs it and tells so in the terminal.
 func TestKilledDaemon(t *testing.T) {
-	volume, mnt := mounted(t)
+	volume, mnt := mountedVolume(t)
 	write(t, mnt+"/file", "content")
 	if err := syscall.Kill(daemonOf(t, mnt), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := waitClosed(context.Background(), volume, time.Minute, func() {}); err != nil {
+	if err := mounted.WaitClosed(context.Background(), volume, time.Minute, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	run(t, "ddumbfs", "mount", volume, mnt).want(t, cli.ExitFailure, "", "hint: ddumbfs umount -l "+mnt)
@@ -220,12 +221,12 @@ func TestForeground(t *testing.T) {
 
 // SIGTERM ends a daemon in good order.
 func TestDaemonObeysSignals(t *testing.T) {
-	volume, mnt := mounted(t)
+	volume, mnt := mountedVolume(t)
 	write(t, mnt+"/file", "content")
 	if err := syscall.Kill(daemonOf(t, mnt), syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if err := waitClosed(context.Background(), volume, time.Minute, func() {}); err != nil {
+	if err := mounted.WaitClosed(context.Background(), volume, time.Minute, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	if dirty, err := exists(volume + "/.autofsck"); dirty || err != nil {

@@ -9,18 +9,9 @@ import (
 	"strings"
 
 	"tresor/cmd/internal/cli"
+	"tresor/cmd/internal/mounted"
 	"tresor/index"
 )
-
-// mountAt finds the topmost mount at a mount point (absolute, clean); nil when nothing is mounted there.
-func mountAt(list []index.Mount, point string) *index.Mount {
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].Point == point {
-			return &list[i]
-		}
-	}
-	return nil
-}
 
 // mountOf finds a mount of a volume by its parent directory, whole ones before bind-mounted parts.
 func mountOf(list []index.Mount, parent string) *index.Mount {
@@ -40,7 +31,7 @@ func mountOf(list []index.Mount, parent string) *index.Mount {
 // mountAround finds the mount that a path lies in.
 func mountAround(list []index.Mount, path string) *index.Mount {
 	for ; ; path = filepath.Dir(path) {
-		if e := mountAt(list, path); e != nil {
+		if e := mounted.At(list, path); e != nil {
 			return e
 		}
 		if path == filepath.Dir(path) {
@@ -80,7 +71,7 @@ func findMount(name string) (*index.Mount, []index.Mount, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	e := mountAt(list, path)
+	e := mounted.At(list, path)
 	if e == nil {
 		e = mountOf(list, path)
 	}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/cmd/internal/cli"
+	"tresor/cmd/internal/mounted"
 	"tresor/index"
 )
 
@@ -40,10 +41,10 @@ func TestParseMounts(t *testing.T) {
 	if len(list) != 6 {
 		t.Fatalf("have %d mounts, want 6: %+v", len(list), list)
 	}
-	if e := mountAt(list, "/mnt/a b"); e == nil || e.Source != `/data/one\two` || e.Device != "0:44" || e.Options != "rw,nosuid" || !e.Volume() {
+	if e := mounted.At(list, "/mnt/a b"); e == nil || e.Source != `/data/one\two` || e.Device != "0:44" || e.Options != "rw,nosuid" || !e.Volume() {
 		t.Errorf("escaped mount: have %+v", e)
 	}
-	if e := mountAt(list, "/mnt/x"); e == nil || e.Source != "/data/x" {
+	if e := mounted.At(list, "/mnt/x"); e == nil || e.Source != "/data/x" {
 		t.Errorf("the topmost mount counts: have %+v", e)
 	}
 	if e := mountOf(list, "/data/y"); e == nil || e.Point != "/srv/whole" {
@@ -85,11 +86,11 @@ func TestHolders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := mountAt(list, point)
+	m := mounted.At(list, point)
 	if m == nil {
 		t.Fatalf("%s is not in the mount table", point)
 	}
-	if have := holders(m); len(have) != 0 {
+	if have := mounted.Holders(m); len(have) != 0 {
 		t.Fatalf("nobody uses it, have %q", have)
 	}
 	if err := os.Mkdir(filepath.Join(point, "sub"), 0o700); err != nil {
@@ -100,7 +101,7 @@ func TestHolders(t *testing.T) {
 	if err := unix.Mount("below", filepath.Join(point, "sub"), "tmpfs", 0, ""); err != nil {
 		t.Fatal(err)
 	}
-	have := strings.Join(holders(m), "\n")
+	have := strings.Join(mounted.Holders(m), "\n")
 	for _, want := range []string{"(working directory)", "open file " + point + "/file name", "the mount " + point + "/sub"} {
 		if !strings.Contains(have, want) {
 			t.Errorf("want %q among the holders:\n%s", want, have)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tresor/cmd/internal/cli"
+	"tresor/cmd/internal/mounted"
 	"tresor/index"
 	"tresor/index/format"
 )
@@ -34,7 +35,7 @@ func findTarget(name string) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	if e := mountAt(list, path); e != nil && e.Volume() {
+	if e := mounted.At(list, path); e != nil && e.Volume() {
 		return target{mount: e}, nil
 	}
 	if e := mountOf(list, path); e != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/cmd/internal/cli"
+	"tresor/cmd/internal/mounted"
 	"tresor/index"
 	"tresor/index/format"
 )
@@ -27,7 +27,7 @@ func umountVerb() *Verb {
 		Name: "umount", Args: "[-l] [-f] [--timeout DURATION] MNT...",
 		Short: "Unmounts volumes and waits until they are clean and closed.",
 		Codes: umountCodes(),
-		new:   func() runner { return &umount{remove: removeMount} },
+		new:   func() runner { return &umount{remove: mounted.Remove} },
 	}
 }
 
@@ -50,7 +50,7 @@ func umountHelperVerb() *Verb {
 	v.Calls = []string{"umount.fuse.ddumbfs", "umount.ddumbfs"}
 	v.Args = "MNT [-flnrv] [-N NAMESPACE] [-t TYPE]"
 	v.hidden = true
-	v.new = func() runner { return &umount{remove: removeMount, helper: true} }
+	v.new = func() runner { return &umount{remove: mounted.Remove, helper: true} }
 	return v
 }
 
@@ -134,7 +134,7 @@ func servedReadOnly(mount *index.Mount) bool {
 	if !slices.Contains(strings.Split(mount.Options, ","), "ro") {
 		return false
 	}
-	owned, err := volumeOpen(mount.Source)
+	owned, err := mounted.Owned(mount.Source)
 	return !owned && err == nil
 }
 
@@ -142,7 +142,7 @@ func servedReadOnly(mount *index.Mount) bool {
 func (u *umount) closed(ctx context.Context, s Streams, mount *index.Mount, readOnly bool) error {
 	parent := mount.Source
 	if u.lazy && !u.timeoutGiven() {
-		if open, err := volumeOpen(parent); err != nil || open {
+		if open, err := mounted.Owned(parent); err != nil || open {
 			fmt.Fprintf(s.Out, "%s is detached; volume %s is closed when its last file is\n", mount.Point, parent)
 			return err
 		}
@@ -151,7 +151,7 @@ func (u *umount) closed(ctx context.Context, s Streams, mount *index.Mount, read
 		cli.Note(s.Err, "umount", "%s is unmounted, waiting for volume %s to be closed", mount.Point, parent)
 	}
 	progress := cli.NewProgress(s.Err, "umount", cli.Interval)
-	err := waitClosed(ctx, parent, u.timeout, func() { progress.Say("waiting for volume %s to be closed", parent) })
+	err := mounted.WaitClosed(ctx, parent, u.timeout, func() { progress.Say("waiting for volume %s to be closed", parent) })
 	progress.Done()
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%s is unmounted, but volume %s was not closed within %s", mount.Point, parent, u.timeout)
@@ -185,28 +185,6 @@ func (u *umount) flags() int {
 		flags |= unix.MNT_FORCE
 	}
 	return flags
-}
-
-// removeMount calls umount2(2), or fusermount3 for users who may not.
-func removeMount(point string, flags int) error {
-	err := unix.Unmount(point, flags)
-	if !errors.Is(err, unix.EPERM) {
-		return err
-	}
-	args := []string{"-u"}
-	if flags&unix.MNT_DETACH != 0 {
-		args = append(args, "-z")
-	}
-	out, ferr := exec.Command("fusermount3", append(args, "--", point)...).CombinedOutput()
-	switch {
-	case ferr == nil:
-		return nil
-	case strings.Contains(string(out), "busy"):
-		return unix.EBUSY
-	case len(out) > 0:
-		return fmt.Errorf("%w; %s", err, strings.TrimSpace(string(out)))
-	}
-	return errors.Join(err, ferr)
 }
 
 func exists(name string) (bool, error) {

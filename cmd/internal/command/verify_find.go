@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/cmd/internal/cli"
+	"tresor/cmd/internal/mounted"
 	"tresor/index"
 	"tresor/index/format"
 	"tresor/index/indexfile"
@@ -75,7 +76,7 @@ func storedFile(parent string, m *index.Mount, rel string) (t verify.Target, err
 		t.Refresh = func() error { return syncFile(served) }
 		return t, nil
 	}
-	if open, err := volumeOpen(p.Dir); err == nil && open {
+	if open, err := mounted.Owned(p.Dir); err == nil && open {
 		return t, format.Mark(format.ErrBusy, fmt.Errorf("volume %s: another process owns it", p.Dir))
 	}
 	return t, nil

@@ -1,4 +1,4 @@
-package command
+package mounted
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 // The daemon of a mounted volume holds an exclusive flock on the parent directory until everything is closed
 // (index.Acquire). These functions look at that lock with a shared one, so that several may wait at once.
 
-// volumeOpen tells whether some process owns the volume.
-func volumeOpen(parent string) (bool, error) {
+// Owned tells whether some process owns the volume.
+func Owned(parent string) (bool, error) {
 	dir, err := os.Open(parent)
 	if err != nil {
 		return false, err
@@ -27,9 +27,9 @@ func volumeOpen(parent string) (bool, error) {
 	return false, err
 }
 
-// waitClosed returns when no process owns the volume any more. tick is called about once a second meanwhile. After the
+// WaitClosed returns when no process owns the volume any more. tick is called about once a second meanwhile. After the
 // timeout the error is context.DeadlineExceeded; a context that ends gives its cause.
-func waitClosed(ctx context.Context, parent string, timeout time.Duration, tick func()) error {
+func WaitClosed(ctx context.Context, parent string, timeout time.Duration, tick func()) error {
 	dir, err := os.Open(parent)
 	if err != nil {
 		return fmt.Errorf("wait for volume: %w", err)
