@@ -19,7 +19,7 @@ HELPERS := mount.fuse.ddumbfs mount.ddumbfs umount.fuse.ddumbfs umount.ddumbfs
 
 NEED_DEMO := fusermount3=fuse3 mkfs.ext4=e2fsprogs losetup=mount
 NEED_BENCH := fusermount3=fuse3 mkfs.ext4=e2fsprogs debugfs=e2fsprogs fio=fio
-NEED_TEST := $(NEED_DEMO) zstd=zstd setfattr=attr setfacl=acl gcc=gcc
+NEED_TEST := $(NEED_DEMO) zstd=zstd setfattr=attr setfacl=acl gcc=gcc borg=borgbackup mkfs.btrfs=btrfs-progs
 NEED_TEST += $(if $(wildcard /usr/include/stdlib.h),,no-libc-headers=libc6-dev)
 
 # What mounts, makes loop devices or starts the program.
@@ -27,15 +27,17 @@ MOUNTING := ./integration/...
 # Everything else: quick, and run with the race detector.
 QUICK     = $$($(GO) list ./... | grep -v /integration/) ./integration/goldenvol
 
-.PHONY: help build unit test race stress fuzz lint integration golden-check bench bench-compare bench-go bench-aging bench-scale cover fmt install uninstall demo ci clean \
+.PHONY: help build unit test race stress fuzz lint integration golden-check bench bench-compare bench-go bench-aging bench-scale cover fmt install uninstall demo demo-engine ci clean \
 	stress-faults stress-kill powercut
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## the program and its other names, in bin/
+build: ## the programs and their other names, in bin/
 	@mkdir -p bin
 	$(GO) build -o bin/ddumbfs ./cmd/ddumbfs
+	$(GO) build -o bin/tresor ./cmd/tresor
+	$(GO) build -o bin/ddbench ./cmd/ddbench
 	@for n in $(NAMES); do ln -sf ddumbfs bin/$$n; done
 
 unit: need-test ## the quick tests of the packages
@@ -103,7 +105,10 @@ cover: need-test ## what the quick tests cover, in bin/cover.txt and bin/cover.h
 	$(GO) tool cover -html=bin/cover.prof -o bin/cover.html
 	@tail -1 bin/cover.txt
 
-demo: need-demo build ## real backups of a real disk image, compared byte for byte (SIZE=400M)
+demo: need-demo build ## the backup service: two disks, two machines, verification, a switch, retention, mails; in a minute
+	bin/tresor demo $(DEMO)
+
+demo-engine: need-demo build ## the file system alone: backups of a real disk image, compared byte for byte (SIZE=400M)
 	integration/demo/demo.sh bin/ddumbfs $(SIZE)
 
 fmt: ## format the source
@@ -112,11 +117,12 @@ fmt: ## format the source
 install: build ## the program, its names and the helpers of mount(8) (PREFIX, DESTDIR)
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(SBINDIR)
 	install -m 755 bin/ddumbfs $(DESTDIR)$(BINDIR)/ddumbfs
+	install -m 755 bin/tresor $(DESTDIR)$(BINDIR)/tresor
 	@for n in $(NAMES); do ln -sfn ddumbfs $(DESTDIR)$(BINDIR)/$$n; done
 	@for n in $(HELPERS); do ln -sfn $(BINDIR)/ddumbfs $(DESTDIR)$(SBINDIR)/$$n; done
 
 uninstall: ## what install put there
-	rm -f $(DESTDIR)$(BINDIR)/ddumbfs $(addprefix $(DESTDIR)$(BINDIR)/,$(NAMES)) $(addprefix $(DESTDIR)$(SBINDIR)/,$(HELPERS))
+	rm -f $(DESTDIR)$(BINDIR)/ddumbfs $(DESTDIR)$(BINDIR)/tresor $(addprefix $(DESTDIR)$(BINDIR)/,$(NAMES)) $(addprefix $(DESTDIR)$(SBINDIR)/,$(HELPERS))
 
 clean: ## remove bin/
 	rm -rf bin

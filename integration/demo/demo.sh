@@ -35,7 +35,7 @@ check_machine() {
 	[ -c /dev/fuse ] || fail "there is no /dev/fuse: this kernel, or this container, has no FUSE"
 	local tool
 	for tool in mkfs.ext4 losetup mount umount cmp dd tar find awk; do
-		command -v $tool >/dev/null || fail "$tool is missing (make demo installs what it needs)"
+		command -v $tool >/dev/null || fail "$tool is missing (make demo-engine installs what it needs)"
 	done
 	bytes=$(numfmt --from=iec "$size" 2>/dev/null) || fail "SIZE $size: want a number of bytes, with K, M or G"
 	[ "$bytes" -ge $((32 << 20)) ] || fail "SIZE $size: want at least 32M"

@@ -1,0 +1,177 @@
+package tresor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"tresor/orchestrator"
+	"tresor/orchestrator/borg"
+	"tresor/orchestrator/config"
+	"tresor/orchestrator/schedule"
+	"tresor/orchestrator/service"
+	"tresor/orchestrator/source"
+)
+
+// Values of the loop that nobody has asked to set yet.
+const (
+	between        = 10 * time.Second // two rounds of continuous mode
+	afterFailure   = 15 * time.Minute
+	admissionWarn  = 3 * time.Hour
+	admissionLimit = 24 * time.Hour
+	drainLimit     = 2 * time.Minute
+	failOverWithin = time.Hour
+	longestPoll    = time.Minute
+	firstReserves  = 10 // a machine that was never backed up is expected to need so many times the reserve
+)
+
+// settingsOf is what the loop needs of a configuration.
+func settingsOf(c *config.Config) service.Settings {
+	return service.Settings{
+		DirectRuns: c.Backup.DirectRuns, PauseAfterRound: c.Backup.PauseAfterRound, SwitchAfterRound: c.Schedule.SwitchAfterRound, Continuous: c.Schedule.Continuous,
+		Between: between, AfterFailure: afterFailure, Reserve: c.Buffer.Reserve, FirstNeed: firstReserves * c.Buffer.Reserve,
+		AdmissionWarn: admissionWarn, AdmissionLimit: admissionLimit, Poll: min(longestPoll, max(c.Backup.RetryAfter, time.Second)),
+		Overdue: c.Backup.Overdue, ScrubLimit: c.Verify.ScrubLimit, DrainLimit: drainLimit, FailOverLimit: len(c.Volumes), FailOverWithin: failOverWithin,
+	}
+}
+
+// timers are the calendar expressions of a configuration.
+func timers(c *config.Config) (list []service.Timer, err error) {
+	for kind, expressions := range map[string][]string{service.TimerStart: c.Schedule.Start, service.TimerSwitch: c.Schedule.Switch,
+		service.TimerPrune: c.Schedule.Prune, service.TimerScrub: c.Verify.Scrub} {
+		for _, e := range expressions {
+			when, perr := schedule.Parse(e, c.Location())
+			if perr != nil {
+				err = errors.Join(err, perr)
+				continue
+			}
+			list = append(list, service.Timer{Name: kind + " " + e, Kind: kind, When: when})
+		}
+	}
+	slices.SortFunc(list, func(a, b service.Timer) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return list, err
+}
+
+// machines are the sources of a configuration, ready for the loop.
+func (a *app) machines(c *config.Config) (list []service.Machine, err error) {
+	sources, err := a.sources(c)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range c.Machines() {
+		sm := service.Machine{Name: m.Name, Source: sources[i], Way: service.Way(m.Via), Skip: m.SkipVerify}
+		if h := m.BlockedHours; h != nil {
+			sm.Blocked = localHours{schedule.Hours{From: h.From, Till: h.To}, c.Location()}
+		}
+		for _, b := range c.Borg {
+			if len(b.Sources) == 0 || slices.Contains(b.Sources, m.Name) {
+				sm.Targets = append(sm.Targets, b.Name)
+			}
+		}
+		list = append(list, sm)
+	}
+	return list, nil
+}
+
+// localHours are hours in the time zone of the schedule.
+type localHours struct {
+	hours schedule.Hours
+	zone  *time.Location
+}
+
+// Blocked tells whether a machine is left alone at t.
+func (h localHours) Blocked(t time.Time) bool { return h.hours.Blocked(t.In(h.zone)) }
+
+// sources are in the order of Config.Machines.
+func (a *app) sources(c *config.Config) (list []orchestrator.Source, err error) {
+	add := func(s orchestrator.Source, e error) {
+		list, err = append(list, s), errors.Join(err, e)
+	}
+	for _, d := range c.Source.Dir {
+		add(source.NewDir(d.Name, source.DirOptions{Paths: d.Paths, Exclude: d.Exclude, OneSystem: d.OneFileSystem}))
+	}
+	for _, z := range c.Source.ZFS {
+		add(source.NewZFS(a.place, z.Name, source.Options{Exclude: z.Exclude}, z.Dataset))
+	}
+	for _, b := range c.Source.Btrfs {
+		add(source.NewBtrfs(a.place, b.Name, source.Options{Exclude: b.Exclude}, b.Subvolume, b.Snapshots))
+	}
+	for _, l := range c.Source.LVM {
+		v := source.LVMVolume{Group: l.Group, Name: l.Volume, FileSystem: l.FileSystem}
+		if l.SnapshotSize != "thin" {
+			v.Size = l.SnapshotSize
+		}
+		add(source.NewLVM(a.place, l.Name, source.Options{Exclude: l.Exclude}, v))
+	}
+	return list, err
+}
+
+// targets are the repositories of borg.
+func (a *app) targets(ctx context.Context, c *config.Config) (list []service.Target, err error) {
+	for _, b := range c.Borg {
+		program, err := borg.New(ctx, borg.Options{Program: b.Program, Base: filepath.Join(c.Paths.State, "borg"), Clock: a.clock, Timeout: b.Timeout,
+			Log: func(l borg.Line) { a.logger.Infof("borg %s: %s", b.Name, a.secrets.Clean(fmt.Sprint(l))) }})
+		if err != nil {
+			return nil, fmt.Errorf("target %s: %w", b.Name, err)
+		}
+		repo := borg.Repository{Name: b.Name, URL: b.URL, Encryption: b.Encryption, SSHKey: b.SSHKey, RemotePath: b.RemotePath, Init: true}
+		if !b.Passphrase.IsZero() {
+			repo.Passphrase = b.Passphrase
+		}
+		list = append(list, &borgTarget{b, program, repo})
+	}
+	return list, nil
+}
+
+// borgTarget is a repository that gets the machines, one archive for each.
+type borgTarget struct {
+	c       config.Borg
+	program *borg.Borg
+	repo    borg.Repository
+}
+
+// Name implements service.Target.
+func (t *borgTarget) Name() string { return t.c.Name }
+
+// Backup implements service.Target: create, check and prune of this machine's archives.
+func (t *borgTarget) Backup(ctx context.Context, machine string, roots []orchestrator.Root) error {
+	w := borg.Backup{Prefix: t.c.Prefix + machine, Roots: roots, Compression: t.c.Compression,
+		Keep: borg.Keep{Daily: t.c.Daily, Weekly: t.c.Weekly, Monthly: t.c.Monthly, Yearly: t.c.Yearly}}
+	r := t.program.Run(ctx, []borg.Repository{t.repo}, w)
+	if r.Result == borg.OK {
+		return nil
+	}
+	return fmt.Errorf("%s: %s", r.Result, firstReason(r))
+}
+
+func firstReason(r borg.Report) string {
+	if len(r.Reasons) > 0 {
+		return r.Reasons[0].String()
+	}
+	return r.String()
+}
+
+// Maintain implements service.Target.
+func (t *borgTarget) Maintain(ctx context.Context) error {
+	how := borg.CheckRepository
+	if t.c.VerifyData {
+		how = borg.CheckData
+	}
+	if t.c.Check {
+		if err := t.program.Check(ctx, t.repo, how); err != nil {
+			return err
+		}
+	}
+	if t.c.Compact {
+		return t.program.Compact(ctx, t.repo)
+	}
+	return nil
+}

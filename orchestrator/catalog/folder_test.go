@@ -1,0 +1,265 @@
+package catalog_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tresor/orchestrator"
+	"tresor/orchestrator/catalog"
+)
+
+// tree makes files (and directories, where a name ends in a slash) below dir.
+func tree(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	for _, n := range names {
+		path := filepath.Join(dir, n)
+		if strings.HasSuffix(n, "/") {
+			n += "."
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, n)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(n, "/.") {
+			continue
+		}
+		if err := os.WriteFile(path, []byte("content of "+n), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func list(t *testing.T, f *catalog.Folder) catalog.Listing {
+	t.Helper()
+	l, err := f.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func record(name string) orchestrator.Record {
+	machine, begun, err := orchestrator.ParseBackupName(name)
+	if err != nil {
+		panic(err)
+	}
+	return orchestrator.Record{Name: name, ID: "01H", Machine: machine, Source: "dir", Begun: begun, Files: 3, Bytes: 7, Verdict: orchestrator.Verified}
+}
+
+// TestLegacy: what the marks of the predecessor say.
+func TestLegacy(t *testing.T) {
+	dir := t.TempDir()
+	f := catalog.Open(dir)
+	for name, c := range map[string]struct {
+		marks   []string
+		verdict orchestrator.Verdict
+		partial bool
+	}{
+		"dc-20260101000000":       {[]string{"STATUS.ok", "checksum.crc", "ASYNC.OK"}, orchestrator.Verified, false},
+		"dc-20260101000001":       {[]string{"STATUS.ok"}, orchestrator.Unverified, false},
+		"dc-20260101000002":       {[]string{"STATUS.ok", "checksum.crc", "checksum_source.crc", "CRC-FAILURE"}, orchestrator.Mismatch, false},
+		"dc-20260101000003":       {[]string{"STATUS.warn", "checksum.crc"}, orchestrator.Verified, true},
+		"dc-20260101000004":       {[]string{"STATUS.ok", "STATUS.error", "checksum.crc"}, orchestrator.Unreadable, false},
+		"dc-20260101000005":       {[]string{"ASYNC.OK"}, orchestrator.Unverified, false},
+		"dc-20260101000006":       {[]string{"checksum.crc"}, orchestrator.Verified, false},
+		"dc-2-20260101000000":     {[]string{"CRC-FAILURE"}, orchestrator.Mismatch, false},
+		"Büro 1-20260101000000":   {[]string{"STATUS.ok"}, orchestrator.Unverified, false},
+		"a\xff\n-20260101000000":  {[]string{"STATUS.ok"}, orchestrator.Unverified, false},
+		"ends.-20260101000000":    {[]string{"STATUS.ok"}, orchestrator.Unverified, false},
+		"-leading-20260101000000": {[]string{"STATUS.ok"}, orchestrator.Unverified, false},
+	} {
+		for _, m := range c.marks {
+			tree(t, dir, name+"/"+m, name+"/disk-flat.vmdk")
+		}
+		b, err := f.Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		machine, begun, _ := orchestrator.ParseBackupName(name)
+		if b.Verdict != c.verdict || !b.Legacy || (len(b.Partial) > 0) != c.partial || b.Machine != machine || !b.Begun.Equal(begun) || b.Dir != filepath.Join(dir, name) {
+			t.Errorf("%q with %q: have %+v, want verdict %q", name, c.marks, b, c.verdict)
+		}
+		if b.Pinned {
+			t.Errorf("%q is pinned", name)
+		}
+	}
+	l := list(t, f)
+	if len(l.Backups) != 12 || len(l.Foreign) != 0 || len(l.Problems) != 0 {
+		t.Errorf("have %d backups, foreign %q, problems %v", len(l.Backups), l.Foreign, l.Problems)
+	}
+	if m := l.Marks["dc-20260101000000"]; !m.Released || !m.Sums || m.Failure || m.Status != "ok" {
+		t.Errorf("marks: %+v", m)
+	}
+}
+
+// TestForeign: neither listed as a backup nor deleted.
+func TestForeign(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	tree(t, outside, "dc-20260101000000/STATUS.ok")
+	tree(t, dir, "dc/STATUS.ok", "dc-2026/STATUS.ok", "dc-20260101000000.old/STATUS.ok", "dc-20261301000000/STATUS.ok", "unmarked-20260101000000/disk",
+		"marks-are-files-20260101000000/STATUS.ok/", "file-20260101000000", "-20260101000000/STATUS.ok", "dc-202601010000000/STATUS.ok",
+		".deleting-nothing/x", "noskipcrc")
+	for from, to := range map[string]string{
+		"link-20260101000000":             filepath.Join(outside, "dc-20260101000000"),
+		"unmarked-20260101000000/dc.link": outside,
+	} {
+		if err := os.Symlink(to, filepath.Join(dir, from)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "marklink-20260101000000"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(outside, "dc-20260101000000/STATUS.ok"), filepath.Join(dir, "marklink-20260101000000/STATUS.ok")); err != nil {
+		t.Fatal(err)
+	}
+	f := catalog.Open(dir)
+	l := list(t, f)
+	if len(l.Backups) != 0 || len(l.Problems) != 0 || len(l.Foreign) != 12 || !l.NoSkipSums {
+		t.Errorf("have %+v", l)
+	}
+	for _, name := range append(l.Foreign, "..", "../"+filepath.Base(outside), "", "dc*-20260101000000", "missing-20260101000000") {
+		if err := f.Delete(t.Context(), name); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("delete %q: %v, want that it does not exist", name, err)
+		}
+		if err := f.Pin(name, true); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("pin %q: %v, want that it does not exist", name, err)
+		}
+	}
+	if after := list(t, f); !slices.Equal(after.Foreign, l.Foreign) {
+		t.Errorf("foreign after deletions: %q, before %q", after.Foreign, l.Foreign)
+	}
+}
+
+func TestRecords(t *testing.T) {
+	dir := t.TempDir()
+	f := catalog.Open(dir)
+	r := record("dc-20260101000000")
+	if err := f.WriteRecord(r); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("record of a backup that is not there: %v", err)
+	}
+	tree(t, dir, r.Name+"/etc/passwd", r.Name+"/CRC-FAILURE", r.Name+"/.backup.json.tmp")
+	r.Partial, r.Compared = []string{"/x: permission denied"}, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	if err := f.WriteRecord(r); err != nil {
+		t.Fatal(err)
+	}
+	b, err := f.Find(r.Name)
+	if err != nil || b.Legacy || b.Verdict != orchestrator.Verified || b.Partial[0] != r.Partial[0] || !b.Compared.Equal(r.Compared) {
+		t.Errorf("have %+v, %v", b, err)
+	}
+	if err := f.Pin(r.Name, true); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := f.Find(r.Name); !b.Pinned || b.Files != 3 {
+		t.Errorf("pinned: %+v", b)
+	}
+	for name, change := range map[string]func(*orchestrator.Record){
+		"another machine": func(r *orchestrator.Record) { r.Machine = "d" },
+		"a path":          func(r *orchestrator.Record) { r.Name, r.Machine = "../dc-20260101000000", "../dc" },
+		"no date":         func(r *orchestrator.Record) { r.Name = "dc" },
+	} {
+		bad := r
+		change(&bad)
+		if err := f.WriteRecord(bad); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestDamagedRecords: a backup whose record cannot be believed is kept, and somebody is told.
+func TestDamagedRecords(t *testing.T) {
+	dir := t.TempDir()
+	f := catalog.Open(dir)
+	for name, text := range map[string]string{
+		"empty-20260101000000": "", "text-20260101000000": "STATUS", "half-20260101000000": `{"name":"half-20260101000000","machine":"ha`,
+		"other-20260101000000":   `{"name":"dc-20260101000000","machine":"dc"}`,
+		"verdict-20260101000000": `{"name":"verdict-20260101000000","machine":"verdict","verdict":"fine"}`,
+	} {
+		tree(t, dir, name+"/x")
+		if err := os.WriteFile(filepath.Join(dir, name, "backup.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree(t, dir, "dir-20260101000000/backup.json/x", "fifo-20260101000000/x", "huge-20260101000000/x")
+	if err := unix.Mkfifo(filepath.Join(dir, "fifo-20260101000000/backup.json"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "huge-20260101000000/backup.json"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(dir, "huge-20260101000000/backup.json"), 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	tree(t, dir, "link-20260101000000/x")
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "link-20260101000000/backup.json")); err != nil {
+		t.Fatal(err)
+	}
+	l := list(t, f)
+	if len(l.Backups) != 9 || len(l.Problems) != 9 || len(l.Foreign) != 0 {
+		t.Errorf("have %d backups, %d problems, foreign %q", len(l.Backups), len(l.Problems), l.Foreign)
+	}
+	for i, b := range l.Backups {
+		if !b.Pinned || b.Verdict != orchestrator.Unreadable || b.Reason == "" || l.Problems[i].Name != b.Name || !strings.Contains(l.Problems[i].Text, b.Name) {
+			t.Errorf("have %+v, problem %+v", b, l.Problems[i])
+		}
+	}
+}
+
+func TestKeepVersions(t *testing.T) {
+	dir := t.TempDir()
+	f := catalog.Open(dir)
+	want := func(n int) {
+		t.Helper()
+		if have, err := f.KeepVersions(); err != nil || have != n {
+			t.Errorf("have %d, %v; want %d", have, err, n)
+		}
+	}
+	want(0)
+	for _, n := range []int{7, 12, 0, 0} {
+		if err := f.SetKeepVersions(n); err != nil {
+			t.Fatal(err)
+		}
+		want(n)
+	}
+	if err := f.SetKeepVersions(-1); err == nil {
+		t.Error("-1 versions: no error")
+	}
+	for text, n := range map[string]int{"KEEPVERSIONSONFINALTARGET=5\n": 5, "# by hand\nlet KEEPVERSIONSONFINALTARGET=\"6\"": 6, "KEEPVERSIONSONFINALTARGET=0": -1,
+		"": -1, "KEEPVERSIONSONFINALTARGET=$(reboot)": -1, "KEEPVERSIONS=4": -1, "KEEPVERSIONSONFINALTARGET=-3": -1} {
+		if err := os.WriteFile(filepath.Join(dir, "KEEPVERSIONS"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			want(n)
+		} else if have, err := f.KeepVersions(); err == nil {
+			t.Errorf("%q: have %d and no error", text, have)
+		}
+	}
+	if l := list(t, f); len(l.Foreign) != 0 {
+		t.Errorf("foreign: %q", l.Foreign)
+	}
+}
+
+// TestNotMounted: the folder of a volume that is missing is not an empty folder.
+func TestNotMounted(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := catalog.Open(filepath.Join(dir, "none")).List(context.Background()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no folder: %v", err)
+	}
+	tree(t, dir, "NOT_MOUNTED", "dc-20260101000000/STATUS.ok")
+	f := catalog.Open(dir)
+	if _, err := f.List(t.Context()); !errors.Is(err, catalog.ErrNotMounted) {
+		t.Errorf("list: %v", err)
+	}
+	if err := f.Delete(t.Context(), "dc-20260101000000"); !errors.Is(err, catalog.ErrNotMounted) {
+		t.Errorf("delete: %v", err)
+	}
+}

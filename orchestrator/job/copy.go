@@ -1,0 +1,171 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"tresor/orchestrator"
+	"tresor/orchestrator/job/internal/copier"
+)
+
+// What belongs to a job beside its record.
+const (
+	logSuffix  = ".log"  // what has been copied
+	sumsSuffix = ".sums" // of the whole copy
+	maxSums    = 8 << 30 // bytes of the latter
+)
+
+// resetLog forgets what has been copied.
+func (w *worker) resetLog() error {
+	log, err := copier.OpenLog(w.journal.Path(w.job.ID, logSuffix), w.opts.Step)
+	if err != nil {
+		return err
+	}
+	return errors.Join(log.Reset(), log.Close())
+}
+
+// copy fills the partial directory and gives it its name.
+func (w *worker) copy(ctx context.Context) error {
+	if done, err := w.isStaged(); done || err != nil {
+		return err
+	}
+	if taken, err := w.tree.exists(w.published()); err != nil || taken {
+		return errors.Join(err, fmt.Errorf("copy: %s: %w", w.published(), fs.ErrExist))
+	}
+	roots, err := w.places()
+	if err != nil {
+		return err
+	}
+	if err := w.set(func(j *Job) { j.Runs++ }); err != nil {
+		return err
+	}
+	usage, err := w.v.Store.Usage(ctx)
+	if err != nil {
+		return err
+	}
+	log, err := copier.OpenLog(w.journal.Path(w.job.ID, logSuffix), w.opts.Step)
+	if err != nil {
+		return err
+	}
+	result, err := copier.Copy(ctx, copier.Options{Target: w.v.Store, BlockSize: usage.BlockSize, Dir: w.partial(), Roots: roots, Log: log, Gate: &w.gate,
+		Clock: w.opts.Clock, Segment: w.opts.Segment, Skip: w.opts.Skip, Reserved: reserved(), Ours: w.job.Buffer != "", Strict: w.opts.Strict, Again: w.job.Runs > 1,
+		Step: w.opts.Step, Seen: w.progress})
+	if err = errors.Join(err, log.Close()); err != nil {
+		return err
+	}
+	if err := w.whole(result.Sums); err != nil {
+		return err
+	}
+	return w.stage(ctx, &result)
+}
+
+// places are the roots to be read. If they go elsewhere in the backup than those of the copy that was begun, that is of no use.
+func (w *worker) places() ([]orchestrator.Root, error) {
+	if w.job.Buffer != "" { // all of it but our records; a symlink in it is content, not a name that somebody has given
+		return []orchestrator.Root{{Path: w.job.Buffer, Name: "."}}, nil
+	}
+	have := w.job.roots()
+	if len(w.roots) == 0 || slices.EqualFunc(have, w.roots, func(a, b orchestrator.Root) bool { return a.Name == b.Name }) {
+		if len(w.roots) == 0 {
+			return have, nil
+		}
+		return w.roots, nil
+	}
+	if err := errors.Join(w.tree.remove(w.partial()), w.resetLog()); err != nil {
+		return nil, err
+	}
+	return w.roots, w.set(func(j *Job) { j.From = Roots(w.roots) })
+}
+
+// reserved are the names at the top of a backup that are ours.
+func reserved() []string {
+	return []string{orchestrator.RecordFile, orchestrator.ManifestFile, orchestrator.SumsFile, orchestrator.SourceSums, orchestrator.FailureMark}
+}
+
+// progress shows how far the copy is.
+func (w *worker) progress(_ int, bytes int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	j := *w.jobs[w.job.ID]
+	j.Done = bytes
+	w.jobs[w.job.ID] = &j
+}
+
+// whole compares what was copied with what the source must have.
+func (w *worker) whole(sums []orchestrator.FileSum) error {
+	have := map[orchestrator.Path]orchestrator.FileSum{}
+	for _, s := range sums {
+		have[s.Path] = s
+	}
+	for _, f := range w.job.Files {
+		s, ok := have[f.Path]
+		if !ok {
+			return fmt.Errorf("copy: the source has no file %q, which it had when the job was made", f.Path)
+		}
+		if s.Size != f.Size || !s.Mtime.Equal(f.Mtime) {
+			return fmt.Errorf("copy: %q has %d bytes of %v, want %d of %v, as when the job was made", f.Path, s.Size, s.Mtime, f.Size, f.Mtime.UTC())
+		}
+	}
+	if n := len(w.job.Files); n > 0 && n != len(sums) {
+		return fmt.Errorf("copy: the source has %d files, want %d, as when the job was made", len(sums), n)
+	}
+	return nil
+}
+
+// stage makes the copy durable and gives it the name of one that is complete.
+func (w *worker) stage(ctx context.Context, result *copier.Result) error {
+	text, err := json.Marshal(result.Sums)
+	if err != nil {
+		return fmt.Errorf("sums of a copy: %w", err)
+	}
+	if err := w.journal.PutFile(w.job.ID, sumsSuffix, text); err != nil {
+		return err
+	}
+	r := w.job.Result
+	r.Files, r.Bytes, r.NewBytes, r.Partial = len(result.Sums), result.Bytes, result.NewBytes, result.Partial
+	r.Copied = w.opts.Clock.Now().UTC()
+	r.Verdict, r.Reason, r.Mode = orchestrator.Unverified, "", ""
+	if err := w.tree.setRecord(w.partial(), r); err != nil {
+		return err
+	}
+	if err := w.v.Store.Sync(ctx); err != nil {
+		return err
+	}
+	if err := w.tree.rename("staged", w.partial(), w.staged()); err != nil {
+		return err
+	}
+	return w.set(func(j *Job) { j.State, j.Result, j.Skipped, j.LastError = Copied, r, result.Skipped, "" })
+}
+
+// isStaged finds a copy that got its name before the process ended.
+func (w *worker) isStaged() (bool, error) {
+	there, err := w.tree.exists(w.staged())
+	if err != nil || !there {
+		return false, err
+	}
+	owner, r, err := w.tree.owner(w.staged())
+	if err != nil {
+		return false, err
+	}
+	if owner != w.job.ID {
+		return false, fmt.Errorf("copy: %s belongs to job %q, not to %s: %w", w.staged(), owner, w.job.ID, fs.ErrExist)
+	}
+	return true, w.set(func(j *Job) { j.State, j.Result, j.LastError = Copied, r, "" })
+}
+
+// sums reads those of the copy.
+func (w *worker) sums() ([]orchestrator.FileSum, error) {
+	text, err := w.journal.Read(w.job.ID, sumsSuffix, maxSums)
+	if err != nil {
+		return nil, err
+	}
+	var list []orchestrator.FileSum
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, fmt.Errorf("sums of a copy: %w", err)
+	}
+	return slices.Clip(list), nil
+}

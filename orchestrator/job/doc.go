@@ -1,0 +1,18 @@
+// Package job owns the durable queue of copies into a volume: each job brings one backup of one machine into bazaar/, or ends as failed with its reason.
+//
+//	Open, Add ──▶ held ─▶ queued ─▶ copying ─▶ copied ─▶ verifying ─▶ verified ─▶ published     Queue.Work walks a job along this line
+//	                        ▲                                 └─▶ crc_failed ─┐            ▲
+//	                        └── once: copied anew ────────────────────────────┴─▶ failed   └── from copied, where verification is skipped with a reason
+//
+// What it promises, whenever the process is killed:
+//
+//   - A job is a file of the journal; what is known when a step has ended is durable before the next one begins. Each job ends once.
+//   - bazaar.tmp/<backup>.partial is being copied, bazaar.tmp/<backup> is copied and not verified, bazaar/<backup> is verified, or says in its record
+//     that somebody asked for no verification. Nothing gets there in another way. A copy that differed twice stays as bazaar.tmp/<backup>.crc-failed.
+//   - A copy goes on where it was, in the middle of a file (package copier below). On another volume it begins anew, and what it left on the old one is
+//     removed when that comes back.
+//   - The source is released after the publication, or when an operator drops the job, and never before.
+//   - One volume has one writer, jobs are begun in the order of their backups, and those of one machine never pass each other.
+//
+// The queue does not wait: Work does what can be done now, and Ready says what that is.
+package job

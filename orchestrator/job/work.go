@@ -1,0 +1,258 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tresor/orchestrator"
+)
+
+// ErrNotReady says that a job cannot be worked on now: it has ended or waits for a moment, an earlier job of its machine, or another volume.
+var ErrNotReady = errors.New("the job is not ready")
+
+// BusyError is a volume that another job is written to, or a job that is worked on already.
+type BusyError struct{ Volume, Job string }
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("volume %s: job %s is being written to it", e.Volume, e.Job)
+}
+
+// worker is one call of Work.
+type worker struct {
+	*Queue
+	v     Volume
+	tree  *tree
+	roots []orchestrator.Root
+	job   Job
+}
+
+// Work brings a job to its end on a volume, as far as one attempt gets. roots are where its source is to be read; none: those of its Spec. After an
+// error the job says what becomes of it; the end of ctx is no failed attempt. Beside a zero Job an error says that not even that is known.
+//
+// Work stays away from the volume, from its staging folder especially, as soon as it has returned.
+func (q *Queue) Work(ctx context.Context, id string, v Volume, roots []orchestrator.Root) (Job, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	j, err := q.claim(id, v.ID, cancel)
+	if err != nil {
+		return j, err
+	}
+	defer q.unclaim(j.ID, v.ID)
+	t, err := openTree(v, q.opts.Step)
+	if err != nil {
+		return j, errors.Join(err, q.ended(ctx, &worker{Queue: q, v: v, job: j}, err))
+	}
+	w := &worker{Queue: q, v: v, tree: t, roots: roots, job: j}
+	err = w.all(ctx)
+	last := q.ended(ctx, w, err)
+	err = errors.Join(err, last, t.close())
+	if j, e := q.Get(j.ID); e == nil {
+		j.Running = false
+		return j, err
+	}
+	return Job{}, err
+}
+
+// all does step after step.
+func (w *worker) all(ctx context.Context) error {
+	if err := w.sweep(ctx); err != nil {
+		return err
+	}
+	if j, err := w.Get(w.job.ID); err == nil { // it may have been dropped before
+		w.job = j
+	}
+	for !w.job.State.Ended() {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		err := w.next(ctx)
+		if full(err) && !w.job.SpaceMade && w.opts.MakeRoom != nil {
+			err = w.makeRoom(ctx, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// next does one step.
+func (w *worker) next(ctx context.Context) error {
+	if w.job.State.Active() && w.job.Volume != w.v.ID {
+		return w.move()
+	}
+	switch w.job.State {
+	case Held:
+		return w.set(func(j *Job) { j.State, j.Leases = Queued, nil })
+	case Queued:
+		return w.begin()
+	case Copying:
+		return w.copy(ctx)
+	case Copied:
+		return w.check()
+	case Verifying:
+		return w.verify(ctx)
+	case CRCFailed:
+		return w.mismatch(ctx)
+	case Verified:
+		return w.publish(ctx)
+	}
+	return fmt.Errorf("job %s: nothing is done in state %q", w.job.ID, w.job.State)
+}
+
+// set changes the job, durably.
+func (w *worker) set(change func(j *Job)) error {
+	j, err := w.update(w.job.ID, func(j *Job) error {
+		change(j)
+		return nil
+	})
+	if err == nil {
+		w.job = j
+	}
+	return err
+}
+
+// claim makes the caller the one who works on the job and on the volume.
+func (q *Queue) claim(id, volume string, cancel context.CancelCauseFunc) (Job, error) {
+	j, err := q.Get(id)
+	if err != nil {
+		return Job{}, err
+	}
+	now, list := q.opts.Clock.Now(), q.List()
+	can, _ := ready(list, volume, now)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if other, busy := q.writers[volume]; busy {
+		return j, &BusyError{volume, other}
+	}
+	if _, busy := q.running[j.ID]; busy {
+		return j, &BusyError{volume, j.ID}
+	}
+	if !slices.ContainsFunc(can, func(c Job) bool { return c.ID == j.ID }) {
+		return j, fmt.Errorf("job %s (%s) on volume %s: state %s, not before %v: %w", j.ID, j.Backup, volume, j.State, j.NotBefore, ErrNotReady)
+	}
+	q.writers[volume], q.running[j.ID] = j.ID, cancel
+	return j, nil
+}
+
+func (q *Queue) unclaim(id, volume string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.writers, volume)
+	delete(q.running, id)
+	close(q.changed)
+	q.changed = make(chan struct{})
+}
+
+// releaseTime bounds what is done after the work on a job has ended, or was cut off: records, and the release of the source.
+const releaseTime = time.Minute
+
+// ended does what follows from how the work on a job came out.
+func (q *Queue) ended(ctx context.Context, w *worker, err error) error {
+	free, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+	defer cancel()
+	j, e := q.Get(w.job.ID)
+	switch {
+	case e != nil:
+		return e
+	case j.State == Published:
+		return q.release(free, j.ID)
+	case j.State.Ended():
+		return nil
+	case j.Dropped != "":
+		if e := q.dropped(free, j.ID); e != nil || w.tree == nil {
+			return e
+		}
+		return w.sweep(free)
+	case err == nil || ctx.Err() != nil:
+		return nil
+	}
+	return w.failed(j, err)
+}
+
+// failed notes a failed attempt.
+func (w *worker) failed(j Job, cause error) error {
+	last := j.Attempts+1 >= w.opts.MaxAttempts
+	kind := orchestrator.CopyFailed
+	if full(cause) {
+		kind = orchestrator.NoSpace
+	}
+	if last { // told before it is noted: after a crash in between rather twice than never
+		err := w.notify(orchestrator.Event{Severity: orchestrator.Failure, Kind: kind, Machine: j.Machine, Volume: w.v.ID,
+			Subject: fmt.Sprintf("%s could not be copied to volume %s", j.Backup, w.v.ID),
+			Body:    fmt.Sprintf("Attempt %d of %d, in state %s: %v", j.Attempts+1, w.opts.MaxAttempts, j.State, cause),
+			Advice:  "Its source was kept. Repair the cause and let the job be tried again (tresor jobs retry " + j.ID + "), or drop it."})
+		if err != nil {
+			return err
+		}
+	}
+	err := w.set(func(j *Job) {
+		j.Attempts++
+		j.LastError = cause.Error()
+		j.NotBefore = w.opts.Clock.Now().Add(w.opts.Backoff(j.Attempts)).UTC()
+		if j.State == Verifying {
+			j.State = Copied
+		}
+		if last {
+			j.State, j.NotBefore = Failed, time.Time{}
+			j.leave()
+		}
+	})
+	if err != nil || !last || w.tree == nil {
+		return err
+	}
+	return w.leftovers()
+}
+
+// full tells whether an error says that there is no room.
+func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// makeRoom prunes and reclaims, once for a job on a volume.
+func (w *worker) makeRoom(ctx context.Context, cause error) error {
+	if err := w.set(func(j *Job) { j.SpaceMade, j.LastError = true, cause.Error() }); err != nil {
+		return err
+	}
+	if err := w.opts.MakeRoom(ctx, w.v); err != nil {
+		return errors.Join(cause, fmt.Errorf("make room on volume %s: %w", w.v.ID, err))
+	}
+	return nil
+}
+
+// move leaves the volume that the job was on: it begins anew here.
+func (w *worker) move() error {
+	return w.set(func(j *Job) {
+		j.leave()
+		j.Leftovers = slices.DeleteFunc(j.Leftovers, func(l Leftover) bool { return l.Volume == w.v.ID })
+		if j.State == Verifying {
+			j.State = Copied
+			return
+		}
+		j.State, j.Volume, j.SpaceMade, j.Recopies = Queued, "", false, 0
+		j.Checked = orchestrator.Verification{}
+	})
+}
+
+// begin makes the job one of this volume, with nothing copied.
+func (w *worker) begin() error {
+	if err := w.tree.remove(w.partial()); err != nil {
+		return err
+	}
+	if err := w.resetLog(); err != nil {
+		return err
+	}
+	return w.set(func(j *Job) {
+		j.State, j.Volume = Copying, w.v.ID
+		j.Checked = orchestrator.Verification{}
+	})
+}
+
+// Names of the job's directories.
+func (w *worker) partial() string   { return filepath.Join(staging, w.job.Backup+partial) }
+func (w *worker) staged() string    { return filepath.Join(staging, w.job.Backup) }
+func (w *worker) published() string { return filepath.Join(bazaar, w.job.Backup) }

@@ -1,0 +1,283 @@
+package notify
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"tresor/orchestrator"
+)
+
+// RunStarted is the kind of an event that only dead-man switches want.
+const RunStarted = "run-start"
+
+// Channel is a way to somebody. Its methods are called by one goroutine at a time.
+type Channel interface {
+	// Name says which one it is, also after a restart: mail:alice@example.org. It has no secret in it.
+	Name() string
+	Wants(e orchestrator.Event) bool
+	// Send returns nil when the other side has taken the message over. A *RefusedError is for good; everything else is tried again. No
+	// secret is in an error. It ends soon after ctx does.
+	Send(ctx context.Context, m Message) error
+	// Lifetime is how long a message is worth sending; 0: Options.MaxAge.
+	Lifetime() time.Duration
+}
+
+// RefusedError is a message that the other side will not take, however often it is sent.
+type RefusedError struct{ Err error }
+
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Log gets what goes wrong with telling people. *logrus.Entry is one.
+type Log interface {
+	Warnf(format string, args ...any)
+	Errorf(format string, args ...any)
+}
+
+// Options of a notifier. Zero durations are the defaults.
+type Options struct {
+	Dir      string // of the queue
+	Host     string // name of this machine, in subjects
+	Channels []Channel
+	Clock    orchestrator.Clock  // nil: the system's
+	Random   func() float64      // in [0,1), spreads waits; nil: math/rand
+	Entropy  io.Reader           // of ids; nil: crypto/rand
+	Log      Log                 // nil: nobody
+	Clean    func(string) string // takes secrets out of the texts of events; nil: they have none
+	First    time.Duration       // wait after the first failure: 30 s
+	Longest  time.Duration       // wait at most: 1 h
+	Deadline time.Duration       // of one attempt: 5 min
+	MaxAge   time.Duration       // then a message is given up: 5 days
+	Quiet    time.Duration       // of equal events one is told in that time: 15 min; negative: all of them
+	Limit    int                 // messages that wait: 1000; beyond, the oldest is given up
+}
+
+func (o *Options) defaults() {
+	or := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	or(&o.First, 30*time.Second)
+	or(&o.Longest, time.Hour)
+	or(&o.Deadline, 5*time.Minute)
+	or(&o.MaxAge, 5*24*time.Hour)
+	or(&o.Quiet, 15*time.Minute)
+	if o.Limit <= 0 {
+		o.Limit = 1000
+	}
+	if o.Clock == nil {
+		o.Clock = orchestrator.SystemClock()
+	}
+	if o.Random == nil {
+		o.Random = mathrand.Float64
+	}
+	if o.Entropy == nil {
+		o.Entropy = rand.Reader
+	}
+	if o.Log == nil {
+		o.Log = silent{}
+	}
+}
+
+type silent struct{}
+
+func (silent) Warnf(string, ...any)  {}
+func (silent) Errorf(string, ...any) {}
+
+// Notifier is an orchestrator.Notifier with a queue on the disk. Its methods may be called concurrently; Run is called once.
+type Notifier struct {
+	options Options
+	workers []*worker
+
+	mu     sync.Mutex // guards queue, quiet and change; files of the queue are written under it, nothing is sent
+	queue  *queue
+	quiet  []told
+	change chan struct{} // closed when a message has come or gone
+}
+
+// told is an event that was told lately.
+type told struct {
+	event orchestrator.Event
+	at    time.Time
+}
+
+// Open opens the queue. What earlier processes left in it is sent first. Channels that are not configured any more are dropped from what waits. A damaged
+// file of the queue is put aside and told by the log.
+func Open(o Options) (*Notifier, error) {
+	o.defaults()
+	n := &Notifier{options: o, change: make(chan struct{})}
+	for _, c := range o.Channels {
+		if slices.ContainsFunc(n.workers, func(w *worker) bool { return w.channel.Name() == c.Name() }) {
+			return nil, fmt.Errorf("open notifier: channel %s is there twice", c.Name())
+		}
+		n.workers = append(n.workers, &worker{n: n, channel: c, refused: map[*Message]time.Time{}})
+	}
+	q, damaged, err := openQueue(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	n.queue = q
+	if damaged != nil {
+		o.Log.Errorf("a message cannot be read and is put aside, nobody will get it: %v", damaged)
+	}
+	for _, m := range slices.Clone(q.list) {
+		known := slices.DeleteFunc(slices.Clone(m.Channels), func(name string) bool {
+			return !slices.ContainsFunc(n.workers, func(w *worker) bool { return w.channel.Name() == name })
+		})
+		if len(known) == len(m.Channels) {
+			continue
+		}
+		gone := m.Channels
+		m.Channels = known
+		keep := n.settleLocked
+		if len(known) == 0 {
+			o.Log.Warnf("given up: nobody is left to be told of %q, which was for %v", m.Event.Subject, gone)
+			keep = q.give
+		}
+		if err := keep(m); err != nil {
+			return nil, errors.Join(err, q.close())
+		}
+	}
+	return n, nil
+}
+
+// Close lets go of the queue after Run has ended.
+func (n *Notifier) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.queue.close()
+}
+
+// Notify keeps an event for every channel that wants it. It waits for one file write and for nothing else.
+func (n *Notifier) Notify(e orchestrator.Event) error {
+	now := n.options.Clock.Now()
+	if e.Time.IsZero() {
+		e.Time = now
+	}
+	if clean := n.options.Clean; clean != nil { // what is on the disk and in mails comes from errors of other programs
+		e.Subject, e.Body, e.Advice = clean(e.Subject), clean(e.Body), clean(e.Advice)
+	}
+	var channels []string
+	for _, w := range n.workers {
+		if w.channel.Wants(e) {
+			channels = append(channels, w.channel.Name())
+		}
+	}
+	if len(channels) == 0 {
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	defer n.changedLocked()
+	if m := n.twinLocked(e); m != nil {
+		old := *m
+		m.Event, m.Count = e, m.Count+1
+		if err := n.queue.write(m); err != nil {
+			*m = old
+			return err
+		}
+		return nil
+	}
+	id, err := n.newID(now)
+	if err != nil {
+		return err
+	}
+	m := &Message{ID: id, Host: n.options.Host, Event: e, Count: 1, First: e.Time, Queued: now, After: n.afterLocked(e, now), Channels: channels}
+	return n.queue.add(m)
+}
+
+// twinLocked finds a message that a new event can join: nobody has got it, and nobody is getting it now.
+func (n *Notifier) twinLocked(e orchestrator.Event) *Message {
+	if single(e.Kind) {
+		return nil
+	}
+	for _, m := range n.queue.list {
+		if !m.sent && m.busy == 0 && equal(m.Event, e) {
+			return m
+		}
+	}
+	return nil
+}
+
+// afterLocked is the end of the quiet time of an event; zero if it is told at once.
+func (n *Notifier) afterLocked(e orchestrator.Event, now time.Time) time.Time {
+	if single(e.Kind) || n.options.Quiet < 0 {
+		return time.Time{}
+	}
+	n.quiet = slices.DeleteFunc(n.quiet, func(t told) bool { return now.Sub(t.at) >= n.options.Quiet || t.at.After(now) })
+	for _, t := range n.quiet {
+		if equal(t.event, e) {
+			return t.at.Add(n.options.Quiet)
+		}
+	}
+	return time.Time{}
+}
+
+// changedLocked wakes everybody who waits.
+func (n *Notifier) changedLocked() {
+	close(n.change)
+	n.change = make(chan struct{})
+}
+
+// settleLocked writes what has become of a message: it is gone when no channel is left.
+func (n *Notifier) settleLocked(m *Message) error {
+	if len(m.Channels) == 0 {
+		return n.queue.remove(m)
+	}
+	return n.queue.write(m)
+}
+
+// Pending returns copies of what waits, in its order.
+func (n *Notifier) Pending() []Message {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list []Message
+	for _, m := range n.queue.list {
+		c := *m
+		c.Channels = slices.Clone(m.Channels)
+		list = append(list, c)
+	}
+	return list
+}
+
+// Flush returns when nothing waits that could be told now; when ctx ends before, the error says how many messages are left, which the next process sends.
+// Messages in their quiet time are not waited for.
+func (n *Notifier) Flush(ctx context.Context) error {
+	for {
+		n.mu.Lock()
+		left, now, change := 0, n.options.Clock.Now(), n.change
+		for _, m := range n.queue.list {
+			if !m.After.After(now) {
+				left++
+			}
+		}
+		n.mu.Unlock()
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-change:
+		case <-ctx.Done():
+			return fmt.Errorf("send messages: %d are left: %w", left, context.Cause(ctx))
+		}
+	}
+}
+
+// Run sends until ctx ends, and returns nil then. A send that goes on is broken off, and done again by the next process.
+func (n *Notifier) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	for _, w := range n.workers {
+		running.Go(func() { w.run(ctx) })
+	}
+	running.Wait()
+	return nil
+}

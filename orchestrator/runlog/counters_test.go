@@ -1,0 +1,107 @@
+package runlog_test
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tresor/orchestrator/runlog"
+)
+
+func TestCounters(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "counters")
+	c, err := runlog.OpenCounters(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	machines := []string{"dc", "dc-2", "Büro 2", "..", ".", "a/b", "a%2Fb", strings.Repeat("ü", 120), strings.Repeat("ü", 119) + "x", "%sha256-00"}
+	for i, m := range machines {
+		for n := range i + 1 {
+			s := runlog.Sample{Run: strconv.Itoa(n), Begun: start.Add(time.Duration(n) * time.Hour), Took: time.Minute, Read: 1000, Written: 100, Result: runlog.OK}
+			if n%2 == 1 {
+				s.Result = runlog.Failed
+			}
+			if err := c.Add(m, s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	all, err := c.All()
+	if err != nil || len(all) != len(machines) {
+		t.Fatalf("%d machines, %v, want %d", len(all), err, len(machines))
+	}
+	for i, m := range machines {
+		have, err := c.Get(m)
+		if err != nil || have.Machine != m || have.Runs != i+1 || have.Failed != (i+1)/2 || have.Read != int64(i+1)*1000 || have.Took != time.Duration(i+1)*time.Minute {
+			t.Errorf("%q: have %+v, %v", m, have, err)
+		}
+		if good, ok := have.LastGood(); !ok || good.Run != strconv.Itoa(i/2*2) || good.Ratio() != 10 {
+			t.Errorf("%q: last good %+v", m, good)
+		}
+	}
+	if _, verified := all[0].VerifiedAge(start); verified {
+		t.Error("verified, and nothing ever was")
+	}
+	late := runlog.Sample{Run: "0", Read: 1000, Written: 100, Took: time.Minute, Result: runlog.OK, Checked: start.Add(time.Hour)} // in place of the first one
+	if err := c.Add("dc", late); err != nil {
+		t.Fatal(err)
+	}
+	have, err := c.Get("dc")
+	if age, ok := have.VerifiedAge(start.Add(3 * time.Hour)); err != nil || !ok || age != 2*time.Hour || have.Runs != 1 || have.Read != 1000 {
+		t.Errorf("after a late verification: %s, %v, %+v, %v", age, ok, have, err)
+	}
+	if none, err := c.Get("unknown"); err != nil || none.Runs != 0 {
+		t.Errorf("unknown: %+v, %v", none, err)
+	}
+	if err := c.Add("", late); err == nil {
+		t.Error("a machine without a name: no error")
+	}
+}
+
+func TestCountersMany(t *testing.T) {
+	c, err := runlog.OpenCounters(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 405 {
+		if err := c.Add("dc", runlog.Sample{Run: strconv.Itoa(n), Written: 1, Result: runlog.OK}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if have, err := c.Get("dc"); err != nil || len(have.Samples) != 400 || have.Samples[399].Run != "404" || have.Runs != 405 || have.Written != 405 {
+		t.Errorf("%d samples, %d runs, %v", len(have.Samples), have.Runs, err)
+	}
+}
+
+func TestCountersBroken(t *testing.T) {
+	dir := t.TempDir()
+	c, err := runlog.OpenCounters(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "dc.json")
+	if err := os.WriteFile(path, []byte(`{"machine":"dc","runs":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Get("dc"); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("get: %v", err)
+	}
+	if err := c.Add("dc", runlog.Sample{Run: "1", Result: runlog.OK}); err == nil || !strings.Contains(err.Error(), ".broken and begun anew") {
+		t.Errorf("add: %v", err)
+	}
+	if have, err := c.Get("dc"); err != nil || have.Runs != 1 {
+		t.Errorf("the sample is lost: %+v, %v", have, err)
+	}
+	if text, err := os.ReadFile(path + ".broken"); err != nil || !strings.HasPrefix(string(text), `{"machine"`) {
+		t.Errorf("the old file: %q, %v", text, err)
+	}
+	if err := os.Rename(path, filepath.Join(dir, "mail.json")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Get("mail"); err == nil || !strings.Contains(err.Error(), `they are of "dc"`) {
+		t.Errorf("counters of another machine: %v", err)
+	}
+}

@@ -1,0 +1,201 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"tresor/orchestrator"
+)
+
+// doSwitch changes the disk: work is cut off and waited for, the rules of retention are applied, the report is made, and the next volume is mounted.
+func (s *Service) doSwitch(ctx context.Context) error {
+	st := s.State()
+	wish := *st.Wish
+	s.at("switch of the volume")
+	defer s.tell()
+	defer s.work.shut(ErrSwitching, copying, looking)()
+	drain, cancel := context.WithTimeout(ctx, s.settings().DrainLimit)
+	defer cancel()
+	if err := s.work.idle(drain, copying, looking); err != nil {
+		return s.switchEnded(wish, Switched{From: wish.From}, "", fmt.Errorf("work in the volume did not end within %s: %w", s.settings().DrainLimit, err))
+	}
+	v, err := s.snapshot().Volumes.Open(ctx)
+	if err == nil && wish.From != "" && v.Name != wish.From {
+		// The service was killed between the change and its note.
+		return s.switchEnded(wish, Switched{From: wish.From, To: v.Name}, "The report was lost with a restart of the service.", nil)
+	}
+	report := ""
+	if err == nil {
+		report = s.beforeSwitch(ctx, v)
+	}
+	if st.NoSwitch {
+		return s.notSwitched(v.Name, report)
+	}
+	if v.Name != "" {
+		if err := s.change(func(st *State) { st.Wish.From = v.Name }); err != nil {
+			return err
+		}
+	}
+	res, err := s.snapshot().Volumes.Switch(ctx, wish.To)
+	if res.From == "" {
+		res.From = v.Name
+	}
+	if len(res.Take) > 0 {
+		report += "\nCan be taken away: " + strings.Join(res.Take, ", ") + "\n"
+	}
+	return s.switchEnded(wish, res, report, err)
+}
+
+// beforeSwitch prunes and reclaims the volume that is about to go, and returns the report.
+func (s *Service) beforeSwitch(ctx context.Context, v Volume) string {
+	p, err := s.pruneVolume(ctx, v, true)
+	report := s.report(ctx, v, p)
+	if err != nil {
+		report += "\nRetention: " + err.Error() + "\n"
+	}
+	if err := s.note(ctx, v); err != nil {
+		report += "\n" + err.Error() + "\n"
+	}
+	return report
+}
+
+// switchEnded tells what became of a switch, and notes it.
+func (s *Service) switchEnded(wish Wish, res Switched, report string, err error) error {
+	now := s.p.Clock.Now().UTC()
+	e := orchestrator.Event{Severity: orchestrator.Info, Kind: orchestrator.SwitchEnded, Volume: res.To, Subject: fmt.Sprintf("switched from %s to %s", orNone(res.From), res.To)}
+	switch {
+	case err != nil && res.To == "":
+		e.Severity, e.Subject = orchestrator.Failure, "switch failed, no volume is in use"
+		e.Advice = "Attach a disk of the rotation; `tresor volumes` says what is there."
+	case err != nil || res.FellBack:
+		e.Severity, e.Subject = orchestrator.Failure, fmt.Sprintf("switch failed, %s stays in use", res.To)
+		e.Advice = "Attach another disk of the rotation, then `tresor switch`."
+	case wish.Reason != "":
+		e.Body = "Why: " + wish.Reason + "\n"
+	}
+	if err != nil {
+		e.Body += "Error: " + err.Error() + "\n"
+	}
+	for _, t := range res.Tried {
+		e.Body += "Not used: " + t + "\n"
+	}
+	e.Body += report
+	s.notify(e)
+	change := Change{From: res.From, To: res.To, Time: now}
+	if err != nil {
+		change.Error = err.Error()
+	}
+	s.mu.Lock()
+	s.volume = Volume{}
+	s.mu.Unlock()
+	saved := s.change(func(st *State) {
+		st.Wish, st.Switched = nil, &change
+		if err == nil && !res.FellBack {
+			st.Counters.Switches++
+		}
+		if s.snap.Settings.Continuous {
+			delete(st.Leases, roundOwner)
+		}
+	})
+	s.gate()
+	return saved
+}
+
+func orNone(name string) string {
+	if name == "" {
+		return "none"
+	}
+	return name
+}
+
+// notSwitched ends a wish that is not to be fulfilled: only the report is made.
+func (s *Service) notSwitched(name, report string) error {
+	s.notify(orchestrator.Event{Severity: orchestrator.Info, Kind: orchestrator.SwitchEnded, Volume: name, Subject: "not switched (disabled), " + orNone(name) + " stays in use",
+		Body: report, Advice: "`tresor switch --allow` lets disks be changed again."})
+	return s.change(func(st *State) {
+		st.Wish = nil
+		if s.snap.Settings.Continuous {
+			delete(st.Leases, roundOwner)
+		}
+	})
+}
+
+// doPrune applies the rules of retention to the volume in use.
+func (s *Service) doPrune(ctx context.Context) error {
+	s.at("retention")
+	err := s.with(ctx, func(ctx context.Context, v Volume) error {
+		_, err := s.pruneVolume(ctx, v, false)
+		return errors.Join(err, s.note(ctx, v))
+	})
+	if wasCutBy(err) {
+		return err
+	}
+	// Also after an error: it is told, and the next round or timer tries again.
+	return errors.Join(err, s.change(func(st *State) { st.Prune = false }))
+}
+
+// pruneVolume prunes and, if anything was removed, reclaims.
+func (s *Service) pruneVolume(ctx context.Context, v Volume, atSwitch bool) (Pruned, error) {
+	busy, err := s.busy()
+	if err != nil {
+		return Pruned{}, err
+	}
+	p, err := s.snapshot().Keeper.Prune(ctx, v, busy, atSwitch, false)
+	if len(p.Removed) > 0 {
+		s.noteRemoved(len(p.Removed))
+		s.say(orchestrator.Info, "", fmt.Sprintf("retention on %s removed %s", v.Name, strings.Join(p.Removed, ", ")))
+		got, rerr := v.Store.Reclaim(ctx)
+		if rerr != nil {
+			err = errors.Join(err, fmt.Errorf("reclaim %s: %w", v.Name, rerr))
+		} else {
+			s.say(orchestrator.Info, "", fmt.Sprintf("reclaim of %s freed %d MB in %s", v.Name, got.Bytes/1e6, got.Took.Round(time.Second)))
+		}
+	}
+	return p, err
+}
+
+// busy are the backups that jobs work with.
+func (s *Service) busy() ([]string, error) {
+	jobs, err := s.p.Jobs.List()
+	if err != nil {
+		return nil, fmt.Errorf("list of jobs: %w", err)
+	}
+	var list []string
+	for _, j := range jobs {
+		if !j.Ended {
+			list = append(list, j.Backup)
+		}
+	}
+	return list, nil
+}
+
+func (s *Service) noteRemoved(n int) {
+	if err := s.change(func(st *State) { st.Counters.Pruned += int64(n) }); err != nil {
+		s.say(orchestrator.Failure, "", err.Error())
+	}
+}
+
+// doScrub proves the blocks of the volume in use for as long as the settings allow; the next scrub goes on where this one ends.
+func (s *Service) doScrub(ctx context.Context) error {
+	s.at("scrub")
+	err := s.with(ctx, func(ctx context.Context, v Volume) error {
+		got, err := v.Store.Scrub(ctx, s.settings().ScrubLimit)
+		if got.Bad > 0 || len(got.Damaged) > 0 {
+			s.notify(orchestrator.Event{Severity: orchestrator.Failure, Kind: orchestrator.ScrubFound, Volume: v.Name,
+				Subject: fmt.Sprintf("volume %s has %d damaged blocks", v.Name, got.Bad), Body: "Files that lost something:\n" + strings.Join(got.Damaged, "\n"),
+				Advice: "`tresor verify --all` says which backups are sound. Replace the disk if its own diagnosis is bad too; the next backup stores lost blocks again."})
+		}
+		if err != nil {
+			return err
+		}
+		s.say(orchestrator.Info, "", fmt.Sprintf("scrub of %s: %d MB proved, %d bad blocks, complete: %v", v.Name, got.Bytes/1e6, got.Bad, got.Complete))
+		return s.note(ctx, v)
+	})
+	if wasCutBy(err) {
+		return err
+	}
+	return errors.Join(err, s.change(func(st *State) { st.Scrub = false }))
+}

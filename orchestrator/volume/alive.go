@@ -1,0 +1,89 @@
+package volume
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"tresor/orchestrator/internal/deadline"
+	"tresor/orchestrator/internal/mountpoint"
+)
+
+// aliveFile is the beginning of the name of a file that shows that a volume can be written. It is hidden, and gone again when the check is over.
+const aliveFile = ".tresor-alive-"
+
+// Check is the volume check: is the current volume mounted, and can it be written now? It answers within Deadlines.Alive. Otherwise the error is of the
+// class ErrNotUsable, and a switch to another disk is what helps. It may be called at any time.
+func (m *Manager) Check(ctx context.Context) error {
+	cur := m.Current()
+	if cur == nil {
+		return fmt.Errorf("volume check: none is mounted: %w", ErrNotUsable)
+	}
+	if err := m.check(ctx, cur); err != nil {
+		return fmt.Errorf("volume check of %q at %s: %w: %w", cur.Name, cur.Point, ErrNotUsable, err)
+	}
+	return nil
+}
+
+func (m *Manager) check(ctx context.Context, cur *Current) error {
+	kind, source, err := m.o.Mounts.At(cur.Point)
+	if err != nil {
+		return err
+	}
+	if kind != m.o.Filesys || source != cur.Parent {
+		return fmt.Errorf("mounted there is %q (%s), want %s", source, kind, cur.Parent)
+	}
+	return m.alive(ctx, cur.Root)
+}
+
+// alive writes a small file durably and removes it.
+func (m *Manager) alive(ctx context.Context, root string) error {
+	ctx, end := within(ctx, m.o.Deadlines.Alive, "write into the volume")
+	defer end()
+	var id [8]byte
+	if _, err := io.ReadFull(m.o.Random, id[:]); err != nil {
+		return err
+	}
+	name := filepath.Join(root, aliveFile+hex.EncodeToString(id[:]))
+	return deadline.Do(ctx, "write into the volume", func() error {
+		if bare, err := mountpoint.Bare(root); err != nil {
+			return err
+		} else if bare {
+			return fmt.Errorf("%s is seen in %s", mountpoint.Mark, root)
+		}
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteString("can this volume be written?\n")
+		if err == nil {
+			err = f.Sync()
+		}
+		return errors.Join(err, f.Close(), os.Remove(name), removeLeftovers(root))
+	})
+}
+
+// removeLeftovers takes away what checks have left behind that were killed.
+func removeLeftovers(root string) error {
+	d, err := os.Open(root)
+	if err != nil {
+		return err
+	}
+	defer d.Close() // it was read only
+	names, err := d.Readdirnames(-1)
+	for _, n := range names {
+		if len(n) > len(aliveFile) && n[:len(aliveFile)] == aliveFile {
+			if e := os.Remove(filepath.Join(root, n)); e != nil && !errors.Is(e, fs.ErrNotExist) {
+				err = errors.Join(err, e)
+			}
+		}
+	}
+	return err
+}
