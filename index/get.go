@@ -70,7 +70,8 @@ func (r *Reader) readWhole(entries []format.Entry, p []byte) (count, healed int,
 	for most := min(len(p)/bs, len(entries)); run < most && entries[run].Addr == first+format.Address(run) && v.usable(entries[run].Addr); {
 		run++
 	}
-	if err := r.readRun(first, p[:run*bs]); err != nil {
+	past, err := r.readRun(first, p[:run*bs])
+	if err != nil {
 		// One bad block must not take its neighbours along.
 		run = 1
 		err = v.blocks.Read(first, p[:bs])
@@ -85,7 +86,7 @@ func (r *Reader) readWhole(entries []format.Entry, p []byte) (count, healed int,
 	for count < run {
 		e := &entries[count]
 		block := p[count*bs : (count+1)*bs]
-		if !r.sums[count].IsNull() && !v.prove(e, &r.sums[count]) { // null: proven
+		if !r.sums[count].IsNull() && !v.prove(e, &r.sums[count]) && !(past && r.again(e, block)) { // null: proven
 			h, err := r.rescue(e, 0, block, nil)
 			healed += h
 			if err != nil {
@@ -138,9 +139,11 @@ func (v *Volume) proven(e *format.Entry) bool {
 	case VerifyAlways:
 		return false
 	}
-	if !v.proved.Get(uint64(e.Addr)) {
-		return false
-	}
+	return v.proved.Get(uint64(e.Addr)) && v.Knows(e)
+}
+
+// Knows tells whether the index has the content of an entry at the entry's address. Between Enter and Leave it stays there.
+func (v *Volume) Knows(e *format.Entry) bool {
 	a, ok := v.find(&e.Hash)
 	return ok && a == e.Addr
 }

@@ -106,12 +106,22 @@ type past struct {
 	file *blockfile.File // nil: the file system does not offer it
 }
 
-// readRun reads blocks that lie side by side.
-func (r *Reader) readRun(first format.Address, p []byte) error {
+// readRun reads blocks that lie side by side, and tells whether that was past the page cache.
+func (r *Reader) readRun(first format.Address, p []byte) (past bool, err error) {
 	if r.past && len(p) >= pastLeast && r.v.readPast(first, p) {
-		return nil
+		return true, nil
 	}
-	return r.v.blocks.Read(first, p)
+	return false, r.v.blocks.Read(first, p)
+}
+
+// again reads a block as ever that was read past the page cache and could not be proved, and proves it. Not every file system keeps both ways
+// of reading together, and a block leaves the index only for what all others would read of it.
+func (r *Reader) again(e *format.Entry, block []byte) bool {
+	if r.v.blocks.Read(e.Addr, block) != nil {
+		return false
+	}
+	sum := r.v.geo.Kind.Sum(block)
+	return r.v.prove(e, &sum)
 }
 
 // readPast reads blocks past the page cache if they are not in it. false: they are to be read as ever, which tells what is wrong if something is.

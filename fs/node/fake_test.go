@@ -26,6 +26,8 @@ type fakeManager struct {
 	// Called without locks: before a write changes anything, after it did, and
 	// after a read has its data but before it returns.
 	beforeWrite, afterWrite, afterRead hook
+
+	shows atomic.Pointer[func(n int, off int64) node.Shown] // what View does, nil: nothing
 }
 
 // hook is a function that may be set while others call it.
@@ -232,7 +234,12 @@ func (f *fakeFile) CopyFrom(src node.File, srcOff, dstOff, n int64) (int64, erro
 
 type fakeHandle struct{ f *fakeFile }
 
-func (h *fakeHandle) View(int, int64) node.Shown      { return nil }
+func (h *fakeHandle) View(n int, off int64) node.Shown {
+	if show := h.f.m.shows.Load(); show != nil {
+		return (*show)(n, off)
+	}
+	return nil
+}
 func (h *fakeHandle) ReadAhead(int, int64) node.Shown { return nil }
 func (h *fakeHandle) ReadKept(p []byte, off int64) (int, error) {
 	return h.ReadAt(p, off)

@@ -82,28 +82,29 @@ func (f *File) enqueueLocked(c *chunk) {
 // dispatch hands an enqueued chunk to a worker. The queue has room for every chunk there can be, so it never waits.
 func (f *File) dispatch(c *chunk) {
 	if f.m.inline {
-		f.m.processHere(c)
+		_ = f.m.processHere(c) // the handles are told
 		return
 	}
 	f.m.queue <- c
 }
 
 // processHere does the work of a worker for a caller who would do nothing but wait for it.
-func (m *Manager) processHere(c *chunk) {
+func (m *Manager) processHere(c *chunk) error {
 	w := m.writers.Get().(*index.Writer)
-	m.process(w, c)
-	m.writers.Put(w)
+	defer m.writers.Put(w)
+	return m.process(w, c)
 }
 
 // work is one worker.
 func (m *Manager) work() {
 	w := m.vol.NewWriter()
 	for c := range m.queue {
-		m.process(w, c)
+		_ = m.process(w, c) // the handles are told
 	}
 }
 
-func (m *Manager) process(w *index.Writer, c *chunk) {
+// process stores the blocks of a chunk and returns the error of that, which the handles of the file are told as well, unless the chunk is lent.
+func (m *Manager) process(w *index.Writer, c *chunk) error {
 	f := c.f
 	f.mu.Lock()
 	c.started = true
@@ -114,6 +115,9 @@ func (m *Manager) process(w *index.Writer, c *chunk) {
 	m.pending.Add(-int64(n))
 	f.mu.Lock()
 	c.done, c.err = true, err
+	if err != nil && c.pool == nil {
+		c.waiter = make(chan error, 1) // of whom its writer, who is told here, has no need
+	}
 	f.commitLocked()
 	untold := f.untold
 	f.untold = nil
@@ -121,6 +125,7 @@ func (m *Manager) process(w *index.Writer, c *chunk) {
 	for _, msg := range untold {
 		f.m.log(msg) // may write to a disk, so not under mu
 	}
+	return err
 }
 
 // commitLocked writes the entries of all finished chunks at the head of the queue. It needs mu, lets go of it while it writes,

@@ -70,5 +70,14 @@ func (f *File) Listed() int {
 	return n
 }
 
+// LendAlways has every writer of enough whole blocks store them himself, as if all workers were busy. It comes before the first write.
+func (m *Manager) LendAlways() { m.crew = 0 }
+
+// Use is what a read or write of the file that takes long does to others; the result ends it.
+func (f *File) Use() (end func()) {
+	f.shape.RLock()
+	return f.shape.RUnlock
+}
+
 // OnLend calls fn when a writer stores his data himself and there is no such chunk at rest.
 func (m *Manager) OnLend(fn func()) { m.lent.New = func() any { fn(); return nil } }

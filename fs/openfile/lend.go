@@ -9,8 +9,8 @@ const lendLeast = 64 << 10
 // would only queue up behind that does the work himself, on data that need not be copied. nil: the pipeline has room.
 //
 // Such a chunk stands in the file's queue like any other, so the order of the commits and what reads see stay the same. It takes no slot: what
-// bounds its number is how many requests the kernel sends at a time, and its data is stored before the writer is answered, so it has no room to lose
-// to a settle.
+// bounds its number is how many requests the kernel sends at a time. No settle waits for it; one that loses its room meanwhile was not
+// answered yet, and says so in the answer.
 func (m *Manager) lend(f *File, p []byte) *chunk {
 	if len(p) < lendLeast || m.inline || len(m.queue) < m.crew {
 		return nil
@@ -24,8 +24,9 @@ func (m *Manager) lend(f *File, p []byte) *chunk {
 	return c
 }
 
-// writeLent stores whole blocks from where they are. An error is told as if a worker had met it.
-func (f *File) writeLent(c *chunk, first uint64, n int) {
+// writeLent stores whole blocks from where they are. An error of that is returned and told to nobody else; one of the commit, which may have to wait for
+// older chunks of the file, comes later, as ever.
+func (f *File) writeLent(c *chunk, first uint64, n int) error {
 	f.enqueueWhole(c, first, n)
-	f.m.processHere(c)
+	return f.m.processHere(c)
 }

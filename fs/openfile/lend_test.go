@@ -130,3 +130,40 @@ func TestLentFails(t *testing.T) {
 		r.abandon()
 	}
 }
+
+// TestLentFull has a writer with data to store himself when another one takes the room that there was for it: he is told at once, since by his answer
+// nothing is on its way that could be lost later.
+func TestLentFull(t *testing.T) {
+	const bs, n = 64 << 10, 8
+	r := newMemory(t, format.CreateOptions{Hash: "BLAKE3", Size: (2 + n + 6) * bs, BlockSize: bs, Overflow: 1.3}, 1)
+	r.m.LendAlways()
+	one, two := r.file("one"), r.file("two")
+	promised, taken := make(chan struct{}), make(chan struct{})
+	r.m.OnLend(func() {
+		close(promised)
+		<-taken
+	})
+	told := make(chan error, 1)
+	go func() {
+		_, err := one.WriteAt(pattern(1, n*bs), 0)
+		told <- err
+	}()
+	<-promised
+	if _, err := two.WriteAt(pattern(100, n*bs), 0); err != nil {
+		t.Fatal(err)
+	}
+	close(taken)
+	if err := <-told; !errors.Is(err, format.ErrNoSpace) {
+		t.Errorf("have %v, want ErrNoSpace", err)
+	}
+	if size := one.File().Size(); size != 0 {
+		t.Errorf("the file that has nothing has %d bytes", size)
+	}
+	r.assertContent(two, pattern(100, n*bs))
+	for _, h := range []*openfile.Handle{one, two} {
+		if err := errors.Join(h.Flush(), h.Close()); err != nil {
+			t.Errorf("told twice: %v", err)
+		}
+	}
+	r.close()
+}

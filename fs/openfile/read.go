@@ -24,6 +24,7 @@ func (m *Manager) readState() *readState { return m.readers.Get().(*readState) }
 func (m *Manager) putReadState(s *readState) {
 	clear(s.rests)
 	s.rests, s.fixes = s.rests[:0], s.fixes[:0]
+	s.r.Past(false)
 	m.readers.Put(s)
 }
 
@@ -173,7 +174,7 @@ const fixesMost = 4096
 // heal stores the corrections that a read found, and those that others have left. It is done only when nobody else uses the file at the moment: whoever reads
 // beside us does it when he is through. Failing is no loss, the next read finds the correction again. Entries that were overwritten meanwhile stay as they are.
 func (f *File) heal(fixes []fix) {
-	if f.m.vol.ReadOnly() {
+	if f.m.vol.ReadOnly() || f.m.vol.Failed() != nil {
 		return
 	}
 	f.mu.Lock()
@@ -199,6 +200,9 @@ func (f *File) heal(fixes []fix) {
 	for _, x := range fixes {
 		n, err := f.recipe.ReadEntries(x.block, now)
 		if err != nil || n < 1 || now[0].Hash != x.entry.Hash || now[0].Addr != x.was {
+			continue
+		}
+		if !f.m.vol.Knows(&x.entry) { // it has waited, and the block may be anybody's by now
 			continue
 		}
 		old := overwritten{first: x.block, old: []format.Entry{now[0]}}

@@ -210,7 +210,7 @@ func (f *File) submitIfHeld(r *rest, here bool) error {
 	switch {
 	case c == nil:
 	case here:
-		f.m.processHere(c)
+		_ = f.m.processHere(c) // the handles are told
 	default:
 		f.dispatch(c)
 	}

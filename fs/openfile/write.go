@@ -67,8 +67,7 @@ func (f *File) writeShaped(p []byte, off int64, pages bool) error {
 func (f *File) writeWhole(first uint64, p []byte, wait, pages bool) error {
 	if !wait && !pages { // old bytes among the new ones need a sync before the commit, for which a worker has others to share it with
 		if c := f.m.lend(f, p); c != nil {
-			f.writeLent(c, first, len(p)/f.geo.BlockSize)
-			return nil
+			return f.writeLent(c, first, len(p)/f.geo.BlockSize)
 		}
 	}
 	c := f.m.getChunk(f, len(p)/f.geo.BlockSize)
