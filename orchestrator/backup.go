@@ -69,5 +69,5 @@ type Record struct {
 type Backup struct {
 	Record
 	Dir    string // absolute
-	Legacy bool   // it has no record: the predecessor made it, and Verdict comes from its marks
+	Legacy bool   // the predecessor made it: it has no record and Verdict comes from its marks, or one that was written when somebody pinned or verified it
 }

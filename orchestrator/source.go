@@ -40,6 +40,7 @@ type Root struct {
 	Path, Name string
 	Exclude    []string // patterns of path/filepath.Match against the path relative to Path, or its last element
 	OneSystem  bool     // stay on its file system
+	NoFollow   bool     // nobody named Path, it was found in a directory: where it is a symlink, the symlink is meant
 }
 
 // Clock is the time. The real one is SystemClock.

@@ -13,6 +13,7 @@ import (
 func TestKilled(t *testing.T) {
 	random := seed(t)
 	r := newRig(t, "[retention]\nvolume_versions = 1000\nunverified_max_age_days = 0\n")
+	r.write(r.path("mail", "more.img"), noise(random, 40<<20)) // so that some hit the middle of a file
 	kills := 20
 	if os.Getenv("TRESOR_LONG") != "" {
 		kills = 200

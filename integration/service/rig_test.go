@@ -59,7 +59,8 @@ func TestMain(m *testing.M) {
 type rig struct {
 	t     *testing.T
 	dir   string
-	more  string // of the configuration
+	more  string   // of the configuration
+	env   []string // of the service, beside ours
 	serve *exec.Cmd
 	log   *os.File
 }
@@ -102,6 +103,12 @@ func newRig(t *testing.T, more string) *rig {
 	for _, d := range []string{"disk-a", "disk-b"} {
 		r.ok("volumes", "reinit", d, "--yes-really", d, "--size", "400M")
 	}
+	// A service that never saw the disks while they were empty: it begins with the first one.
+	r.ok("stop")
+	must(t, r.serve.Wait())
+	r.serve = nil
+	must(t, os.RemoveAll(r.path("state")))
+	r.start()
 	return r
 }
 
@@ -173,6 +180,7 @@ func (r *rig) start() {
 	must(r.t, err)
 	r.serve = exec.Command(filepath.Join(bin, "tresor"), "serve", "--config", r.path("tresor.toml"))
 	r.serve.Stdout, r.serve.Stderr = r.log, r.log
+	r.serve.Env = append(os.Environ(), r.env...)
 	must(r.t, r.serve.Start())
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		if out := r.run("status"); out.code == 0 && strings.HasPrefix(out.out, "The service runs") {
@@ -184,11 +192,14 @@ func (r *rig) start() {
 	}
 }
 
-// gone tells whether the service has ended by itself.
+// gone tells whether the service has ended by itself: it is a zombie then, since nobody has waited for it.
 func (r *rig) gone() bool {
-	var status unix.WaitStatus
-	pid, err := unix.Wait4(r.serve.Process.Pid, &status, unix.WNOHANG|unix.WNOWAIT, nil)
-	return err == nil && pid == r.serve.Process.Pid
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.serve.Process.Pid))
+	if err != nil {
+		return true
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	return strings.HasPrefix(rest, "Z")
 }
 
 func (r *rig) logged() string {
@@ -334,17 +345,31 @@ func (r *rig) clean() {
 			}
 		}
 	}
+	var left []string
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) { // the kernel lets go of them a moment after the unmount
+		if left = r.loops(); len(left) == 0 || time.Now().After(end) {
+			break
+		}
+	}
+	for _, device := range left {
+		r.t.Errorf("loop device %s is still there", device)
+		_ = exec.Command("losetup", "--detach", device).Run()
+	}
+	r.log.Close()
+}
+
+// loops are the loop devices of this rig.
+func (r *rig) loops() (list []string) {
 	out, err := exec.Command("losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE").Output()
 	if err != nil {
 		r.t.Error(err)
 	}
 	for line := range strings.Lines(string(out)) {
 		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], r.dir+"/") {
-			r.t.Errorf("loop device %s is still there", f[0])
-			_ = exec.Command("losetup", "--detach", f[0]).Run()
+			list = append(list, f[0])
 		}
 	}
-	r.log.Close()
+	return list
 }
 
 // seed is that of TRESOR_SEED, or a new one, and is printed.

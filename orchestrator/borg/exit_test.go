@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -99,6 +100,11 @@ func TestVersion(t *testing.T) {
 		have, err := parseVersion(out)
 		if have != want || (err == nil) != (want != "") {
 			t.Errorf("%q: have %q %v, want %q", out, have, err, want)
+		}
+	}
+	if _, err := exec.LookPath("borg"); err == nil {
+		if b, err := New(t.Context(), Options{}); err != nil || b.Version() == "" {
+			t.Errorf("the installed borg: %v", err)
 		}
 	}
 	if _, err := New(t.Context(), Options{Program: "/no/such/borg"}); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "apt-get install borgbackup") {

@@ -110,12 +110,12 @@ func (r Repository) Validate() error {
 	switch {
 	case r.Name == "":
 		return errors.New("repository without a name")
+	case regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://[^/@]*:[^/@]*@`).MatchString(r.URL):
+		return fmt.Errorf("repository %s: its address has a password, which borg would show to everybody: use ssh_key", r.Name)
 	case r.URL == "" || strings.HasPrefix(r.URL, "-") || strings.Contains(r.URL, "::") || strings.ContainsAny(r.URL, "\x00\n"):
 		return fmt.Errorf("repository %s: address %q: want an absolute path, ssh://user@host:port/path or user@host:path", r.Name, r.URL)
 	case !r.remote() && !strings.HasPrefix(r.URL, "/") && !strings.HasPrefix(r.URL, "file:///"):
 		return fmt.Errorf("repository %s: address %q: want an absolute path", r.Name, r.URL)
-	case regexp.MustCompile(`^ssh://[^/@]*:[^/@]*@`).MatchString(r.URL):
-		return fmt.Errorf("repository %s: its address has a password, which borg would show to everybody: use ssh_key", r.Name)
 	case r.Encryption != "" && !known:
 		return fmt.Errorf("repository %s: encryption %q: want none, repokey, keyfile, authenticated, or one of these with -blake2", r.Name, r.Encryption)
 	case r.Init && !known:

@@ -24,11 +24,12 @@ type call struct {
 	timeout time.Duration // 0: Options.Timeout
 }
 
-// outcome is what a run gave. Warnings are there with a code of 1 or 100 and more.
+// outcome is what a run gave. There is at least one warning with a code of 1 or 100 and more.
 type outcome struct {
 	stdout   []byte
 	code     int
 	warnings []string
+	more     int // warnings beyond those that are kept
 }
 
 // Error is a call of borg that failed.
@@ -83,14 +84,17 @@ func (b *Borg) call(ctx context.Context, c call) (outcome, error) {
 		cmd.Dir = c.dir
 	}
 	var stdout bytes.Buffer
-	said := &talk{b: b, repository: c.repo.Name, step: c.step, secret: c.repo.secret()}
+	said := &talk{b: b, repository: c.repo.Name, step: c.step, secret: strings.TrimRight(c.repo.secret(), "\r\n")}
 	cmd.Stdout, cmd.Stderr = &stdout, said
 	if pipe != nil {
 		cmd.ExtraFiles = []*os.File{pipe}
 	}
-	err = b.run(cmd, pipe)
+	gone, err := b.run(ctx, cmd, pipe)
+	if !gone { // and may still speak
+		return fail(fmt.Errorf("%w; it was killed, but the kernel keeps it, as on a disk that does not answer: it goes on", context.Cause(ctx)))
+	}
 	said.end()
-	o := outcome{stdout.Bytes(), cmd.ProcessState.ExitCode(), said.warnings}
+	o := outcome{stdout.Bytes(), cmd.ProcessState.ExitCode(), append(said.warnings, said.errors...), said.dropped} // with a good code errors did not stop it
 	var exit *exec.ExitError
 	switch {
 	case err == nil || ctx.Err() != nil && done(cmd.ProcessState): // it was done before it heard of the end
@@ -98,7 +102,12 @@ func (b *Borg) call(ctx context.Context, c call) (outcome, error) {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case errors.As(err, &exit) && (o.code == 1 || o.code >= 100 && o.code <= 127):
-		o.warnings = append(o.warnings, said.errors...) // with such a code they did not stop it
+		if len(o.warnings) == 0 {
+			o.warnings = said.other
+		}
+		if len(o.warnings) == 0 {
+			o.warnings = []string{fmt.Sprintf("borg warns (%v) without saying why", err)}
+		}
 		return o, nil
 	}
 	return o, &Error{c.repo.Name, c.step, o.code, said.id, said.because(), err}
@@ -106,16 +115,40 @@ func (b *Borg) call(ctx context.Context, c call) (outcome, error) {
 
 func done(s *os.ProcessState) bool { return s != nil && s.Success() }
 
-// run starts borg in a group of its own, so that a key at our terminal does not hit it twice, and waits. The thread stays ours meanwhile: borg is told
-// when it ends, which means that this process is dead.
-func (b *Borg) run(cmd *exec.Cmd, pipe *os.File) error {
+// goodbye is how long a borg that was killed may take to be gone.
+const goodbye = 2 * time.Second
+
+// run starts borg and waits. gone is false if even SIGKILL did not end it: then it is left alone.
+func (b *Borg) run(ctx context.Context, cmd *exec.Cmd, pipe *os.File) (gone bool, err error) {
+	ended := make(chan error, 1)
+	go func() { ended <- b.wait(cmd, pipe) }()
+	select {
+	case err := <-ended:
+		return true, err
+	case <-ctx.Done():
+	}
+	last := time.NewTimer(b.o.Grace + goodbye)
+	defer last.Stop()
+	select {
+	case err := <-ended:
+		return true, err
+	case <-last.C:
+		return false, nil
+	}
+}
+
+// wait starts borg in a group of its own, so that a key at our terminal does not hit it twice, and waits. The thread stays ours meanwhile: borg is told
+// when it ends, which means that this process is dead. Signals that ask go to borg alone, which needs its ssh to save a checkpoint; the last one goes
+// to all of the group, because the program may be a parent of the borg that works.
+func (b *Borg) wait(cmd *exec.Cmd, pipe *os.File) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	cmd.WaitDelay = b.o.Grace // then it is killed
-	var told *time.Timer
+	cmd.WaitDelay = b.o.Grace + goodbye/2 // for pipes of children that have left the group
+	var told, killed *time.Timer
 	cmd.Cancel = func() error { // on another goroutine, which Wait waits for
 		told = time.AfterFunc(b.o.Grace/2, func() { _ = cmd.Process.Signal(unix.SIGTERM) })
+		killed = time.AfterFunc(b.o.Grace, func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) })
 		return cmd.Process.Signal(unix.SIGINT)
 	}
 	err := cmd.Start()
@@ -128,6 +161,7 @@ func (b *Borg) run(cmd *exec.Cmd, pipe *os.File) error {
 	err = cmd.Wait()
 	if told != nil {
 		told.Stop()
+		killed.Stop()
 	}
 	return err
 }

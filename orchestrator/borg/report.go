@@ -62,6 +62,7 @@ type RepositoryReport struct {
 	Took      time.Duration `json:"took_ns"`
 	Made      bool          `json:"made,omitempty"`    // it is new: its key should be exported (borg key export)
 	Archive   string        `json:"archive,omitempty"` // empty: none was made
+	Whole     bool          `json:"whole,omitempty"`   // the archive lacks nothing that could have been read
 	Stats     Stats         `json:"stats"`
 	Checked   Check         `json:"checked,omitempty"` // what was checked and found right
 	Pruned    []string      `json:"pruned,omitempty"`

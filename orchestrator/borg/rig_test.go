@@ -1,6 +1,7 @@
 package borg
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,17 +9,27 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"tresor/orchestrator"
 )
 
-// passphrase of the tests. It is long and odd so that it is found wherever it shows up.
-const passphrase = `ge"heim 'ö$ 7f3a91c2-never-to-be-seen`
+// passphrase of the tests. It is long and odd so that it is found wherever it shows up, and no other run of these tests has it.
+var passphrase = fmt.Sprintf(`ge"heim 'ö$ 7f3a91c2-%d-never-to-be-seen`, os.Getpid())
 
 type secret string
 
 func (s secret) Reveal() string { return string(s) }
+
+// TestMain lets tests that wait for something not keep those from running that compute.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 func needBorg(t *testing.T) {
 	t.Helper()
@@ -42,7 +53,8 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	needBorg(t)
 	r := &rig{dir: t.TempDir()}
 	o := Options{
-		Base: filepath.Join(r.dir, "base"), LockWait: 1,
+		Program: script(t, "exec borg \"$@\"\n"), // one start of the real one less
+		Base:    filepath.Join(r.dir, "base"), LockWait: 1,
 		Log: func(l Line) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -155,8 +167,16 @@ func script(t *testing.T, body string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "borg")
 	text := "#!/bin/sh\n[ \"$1\" = --version ] && echo 'borg 1.2.4' && exit\n" + body
+	program(t, path, text)
+	return path
+}
+
+// program writes one. Nothing may be started meanwhile: a child that has the file open for writing, for a moment, keeps all from starting it.
+func program(t *testing.T, path, text string) {
+	t.Helper()
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	return path
 }

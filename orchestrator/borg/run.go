@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tresor/orchestrator"
+	"tresor/orchestrator/internal/deadline"
 )
 
 // Backup is what goes into each repository.
@@ -37,7 +38,7 @@ func (w Backup) validate() error {
 // Run backs up into each repository in turn. It returns when all are done or the context has ended; failures are in the report, never anywhere else.
 func (b *Borg) Run(ctx context.Context, repositories []Repository, w Backup) Report {
 	report := Report{Begun: b.o.Clock.Now().UTC(), Reasons: append([]Reason(nil), w.Missing...)}
-	w.Roots = report.existing(w.Roots)
+	w.Roots = report.existing(ctx, w.Roots)
 	lacking := len(report.Reasons) > 0
 	err := w.validate()
 	if err == nil && len(w.Roots) == 0 {
@@ -62,15 +63,25 @@ func (b *Borg) Run(ctx context.Context, repositories []Repository, w Backup) Rep
 }
 
 // existing are the roots that are there. Of one that is not, borg would only warn.
-func (r *Report) existing(roots []orchestrator.Root) (list []orchestrator.Root) {
+func (r *Report) existing(ctx context.Context, roots []orchestrator.Root) (list []orchestrator.Root) {
 	for _, root := range roots {
-		if _, err := os.Lstat(root.Path); err != nil {
+		if err := there(ctx, root.Path); err != nil {
 			r.Reasons = append(r.Reasons, Reason{Step: "look", Text: "source: " + err.Error()})
 			continue
 		}
 		list = append(list, root)
 	}
 	return list
+}
+
+// there looks at a path, for at most a minute: a directory of a server that is gone never answers.
+func there(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("not done within a minute"))
+	defer cancel()
+	return deadline.Do(ctx, "look at "+path, func() error {
+		_, err := os.Lstat(path)
+		return err
+	})
 }
 
 // one does one repository. lacking: some source is not in the archive.
@@ -84,19 +95,14 @@ func (b *Borg) one(ctx context.Context, r Repository, w Backup, lacking bool) (r
 		return rep
 	}
 	name := orchestrator.BackupName(w.Prefix, begun)
-	stats, warnings, err := b.Create(ctx, r, name, w.Roots, w.Compression)
+	stats, out, err := b.create(ctx, r, name, w.Roots, w.Compression)
 	if err != nil {
 		rep.fail(Failed, "create", err)
 		return rep
 	}
 	rep.Archive, rep.Stats = name, stats
-	for i, text := range warnings {
-		if i == maxReasons {
-			rep.note(Partial, "create", fmt.Sprintf("%d more warnings: see the log", len(warnings)-i))
-			break
-		}
-		rep.note(Partial, "create", text)
-	}
+	lacking = rep.lacks(ctx, out, w.Roots) || lacking
+	rep.Whole = !lacking
 	if w.Check != CheckNone {
 		if err := b.Check(ctx, r, w.Check); err != nil {
 			rep.fail(Failed, "check", err)
@@ -108,6 +114,37 @@ func (b *Borg) one(ctx context.Context, r Repository, w Backup, lacking bool) (r
 	return rep
 }
 
+// lacks notes what is wrong with a new archive and tells whether it may lack something that older ones have.
+func (r *RepositoryReport) lacks(ctx context.Context, out outcome, roots []orchestrator.Root) (lacking bool) {
+	for i, text := range out.warnings {
+		lacking = lacking || !harmless(text)
+		if i < maxReasons {
+			r.note(Partial, "create", text)
+		}
+	}
+	if n := len(out.warnings) + out.more - maxReasons; n > 0 {
+		r.note(Partial, "create", fmt.Sprintf("%d more warnings: see the log", n))
+	}
+	for _, root := range roots { // a disk that was pulled looks like files that went away
+		if err := there(ctx, root.Path); err != nil {
+			r.note(Partial, "create", "source went away meanwhile: "+err.Error())
+			lacking = true
+		}
+	}
+	if r.Stats.Files == 0 {
+		r.note(Partial, "create", "there is no file in the archive: are the sources mounted?")
+		lacking = true
+	}
+	return lacking || out.more > 0
+}
+
+// harmless are warnings about files that changed while they were read, or went away before: a living system always has some. All others say that
+// something is there and could not be read.
+func harmless(text string) bool {
+	return strings.HasSuffix(text, ": file changed while we backed it up") ||
+		strings.Count(text, "[Errno ") == 1 && strings.Contains(text, ": [Errno 2] No such file or directory")
+}
+
 // maxReasons is how many warnings of one archive are told.
 const maxReasons = 20
 
@@ -116,6 +153,10 @@ func (b *Borg) ready(ctx context.Context, r Repository, rep *RepositoryReport) (
 	list, err := b.List(ctx, r)
 	var e *Error
 	if r.Init && errors.As(err, &e) && e.ID == missing {
+		if b.known(r) {
+			e.ID, e.Err = "", errors.New("it was here before and is not made anew: is its disk mounted? If it is lost or meant to be new, make it by hand (borg init)")
+			return nil, err
+		}
 		if err := b.Init(ctx, r); err != nil {
 			return nil, err
 		}
@@ -132,13 +173,17 @@ const missing = "Repository.DoesNotExist"
 func (b *Borg) thin(ctx context.Context, r Repository, w Backup, lacking bool, before []Archive, rep *RepositoryReport) {
 	switch {
 	case lacking && w.Keep != Keep{}:
-		rep.note(Partial, "prune", "not done: the archive lacks a source, and old ones that have it must stay")
+		rep.note(Partial, "prune", "not done: the archive lacks something, and old ones that have it must stay")
 	case w.Keep != Keep{}:
-		if err := b.prune(ctx, r, w, before, rep); err != nil {
+		if _, err := b.prune(ctx, r, w, before, rep); err != nil {
 			rep.fail(Partial, "prune", err)
 			return
 		}
 	}
+	b.compact(ctx, r, w, rep)
+}
+
+func (b *Borg) compact(ctx context.Context, r Repository, w Backup, rep *RepositoryReport) {
 	if w.Compact {
 		if err := b.Compact(ctx, r); err != nil {
 			rep.fail(Partial, "compact", err)
@@ -148,8 +193,25 @@ func (b *Borg) thin(ctx context.Context, r Repository, w Backup, lacking bool, b
 	}
 }
 
-// prune also removes what interrupted backups of this prefix left: there is a whole archive now. What is gone is found by comparing lists.
-func (b *Borg) prune(ctx context.Context, r Repository, w Backup, before []Archive, rep *RepositoryReport) error {
+// future is the first archive of the prefix that is later than the whole one that was made. Prune would keep it as the newest, and may remove the
+// new one. Times of borg have no zone: up to an hour may come from the end of summer time. Those in names are UTC.
+func future(before []Archive, prefix, made string, begun time.Time) string {
+	for _, a := range before {
+		digits, ok := strings.CutPrefix(a.Name, prefix+"-")
+		if ok && regexp.MustCompile(`^\d{14}$`).MatchString(digits) && (a.Name > made || a.Begun.After(begun.Add(90*time.Minute))) {
+			return a.Name
+		}
+	}
+	return ""
+}
+
+// prune also removes what interrupted backups of this prefix left: there is a whole archive now. What is gone is found by comparing lists, of which it
+// returns the last.
+func (b *Borg) prune(ctx context.Context, r Repository, w Backup, before []Archive, rep *RepositoryReport) ([]Archive, error) {
+	if name := future(before, w.Prefix, rep.Archive, b.o.Clock.Now()); name != "" {
+		return before, fmt.Errorf("not done: archive %s is later than %s and would be kept instead: look at the clock of this machine; "+
+			"if that is right, remove or rename it", name, rep.Archive)
+	}
 	checkpoint := regexp.MustCompile(`^` + regexp.QuoteMeta(w.Prefix) + `-\d{14}\.checkpoint(\.\d+)?$`)
 	var old []string
 	for _, a := range before {
@@ -159,15 +221,15 @@ func (b *Borg) prune(ctx context.Context, r Repository, w Backup, before []Archi
 	}
 	if len(old) > 0 {
 		if err := b.deleteCheckpoints(ctx, r, old); err != nil {
-			return err
+			return before, err
 		}
 	}
 	if err := b.Prune(ctx, r, w.Prefix, w.Keep); err != nil {
-		return err
+		return before, err
 	}
 	after, err := b.List(ctx, r)
 	if err != nil {
-		return err
+		return before, err
 	}
 	there := map[string]bool{}
 	for _, a := range after {
@@ -180,40 +242,9 @@ func (b *Borg) prune(ctx context.Context, r Repository, w Backup, before []Archi
 	}
 	rep.Archives = len(after)
 	if !there[rep.Archive] {
-		return fmt.Errorf("archive %s is gone after prune: the clock may have been set back, and newer archives were kept", rep.Archive)
+		return after, fmt.Errorf("archive %s is gone after prune: the clock may have been set back, and newer archives were kept", rep.Archive)
 	}
-	return nil
-}
-
-// advice tells what to do about what borg said, by its name for it.
-func advice(id string) string {
-	for part, text := range map[string]string{
-		"LockTimeout":                  "somebody else uses the repository; if nobody does, break its lock by hand (borg break-lock)",
-		"LockError":                    "look at the rights and the disk of the repository",
-		"PassphraseWrong":              "look at the file with the passphrase",
-		"NoPassphraseFailure":          "the repository is encrypted: give it a passphrase_file",
-		missing:                        "mount its disk, or have it made once with init = true",
-		"InvalidRepository":            "there is something else at this place: look at the address, and whether the disk is mounted",
-		"ParentPathDoesNotExist":       "mount its disk, or make the directory above it",
-		"InsufficientFreeSpaceError":   "make room on its disk, keep fewer archives, and compact",
-		"CacheInitAbortedError":        "it is not encrypted and was never used from here: if that is meant, set encryption = \"none\"",
-		"RepositoryAccessAborted":      "it has moved, or another one lies there: if that is meant, confirm it once by hand (borg list)",
-		"EncryptionMethodMismatch":     "it was encrypted before and is not now: somebody may have replaced it",
-		"RepositoryReplay":             "it is older than what was seen last: somebody may have put an old copy back",
-		"RepositoryIDNotUnique":        "it is a copy of another repository: use one of the two",
-		"ConnectionClosed":             "look at ssh: the host, its key in known_hosts, our key there, and borg on the other side",
-		"ConnectionClosedWithHint":     "look at ssh: the host, its key in known_hosts, our key there, and borg on the other side",
-		"IntegrityError":               "copy the repository, then try borg check --repair by hand",
-		"Repository.CheckNeeded":       "copy the repository, then try borg check --repair by hand",
-		"Repository.ObjectNotFound":    "copy the repository, then try borg check --repair by hand",
-		"Archive.AlreadyExists":        "two backups began in the same second: run it again",
-		"Repository.PathAlreadyExists": "there is something else at this place: look at the address",
-	} {
-		if id == part || strings.HasSuffix(id, "."+part) {
-			return text
-		}
-	}
-	return ""
+	return after, nil
 }
 
 // seconds cuts a duration for people.

@@ -24,9 +24,7 @@ func newSpy(t *testing.T) *spy {
 	dir := t.TempDir()
 	s := &spy{t: t, program: filepath.Join(dir, "borg"), notes: filepath.Join(dir, "notes")}
 	text := "#!/bin/sh\ncat /proc/$$/cmdline /proc/$$/environ >>'" + s.notes + "'\nexec borg \"$@\"\n"
-	if err := os.WriteFile(s.program, []byte(text), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	program(t, s.program, text)
 	return s
 }
 
@@ -35,7 +33,7 @@ func (s *spy) watch() (stop func()) {
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(20 * time.Millisecond)
+		tick := time.NewTicker(60 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			s.look()

@@ -114,15 +114,17 @@ func parseTime(s string) (time.Time, error) {
 // Create makes one archive of the roots, which must exist. Warnings are files that could not be read or changed meanwhile: the archive is there
 // without them.
 func (b *Borg) Create(ctx context.Context, r Repository, name string, roots []orchestrator.Root, compression string) (s Stats, warnings []string, err error) {
-	if err := r.Validate(); err != nil {
-		return s, nil, err
-	}
-	if err := checkName(name); err != nil {
-		return s, nil, err
+	s, out, err := b.create(ctx, r, name, roots, compression)
+	return s, out.warnings, err
+}
+
+func (b *Borg) create(ctx context.Context, r Repository, name string, roots []orchestrator.Root, compression string) (s Stats, out outcome, err error) {
+	if err := errors.Join(r.Validate(), checkName(name)); err != nil {
+		return s, out, err
 	}
 	p, err := planPaths(roots)
 	if err != nil {
-		return s, nil, err
+		return s, out, err
 	}
 	args := b.args(r, "create", "--json", "--progress")
 	if compression != "" {
@@ -135,14 +137,13 @@ func (b *Borg) Create(ctx context.Context, r Repository, name string, roots []or
 		args = append(args, "--exclude="+e)
 	}
 	args = append(append(args, "--", r.URL+"::"+braces(name)), p.paths...)
-	out, err := b.call(ctx, call{repo: r, step: "create", args: args, dir: p.dir})
-	if err != nil {
-		return s, nil, err
+	if out, err = b.call(ctx, call{repo: r, step: "create", args: args, dir: p.dir}); err != nil {
+		return s, outcome{}, err
 	}
 	if s, err = parseStats(out.stdout, name); err != nil {
-		return s, nil, &Error{Repository: r.Name, Step: "create", Code: out.code, Err: err}
+		return s, outcome{}, &Error{Repository: r.Name, Step: "create", Code: out.code, Err: err}
 	}
-	return s, out.warnings, nil
+	return s, out, nil
 }
 
 func parseStats(out []byte, name string) (Stats, error) {
@@ -213,6 +214,9 @@ func (b *Borg) thorough(ctx context.Context, c call) error {
 
 // deleteCheckpoints removes archives that interrupted backups left. The names must be those of checkpoints.
 func (b *Borg) deleteCheckpoints(ctx context.Context, r Repository, names []string) error {
+	if len(names) == 0 {
+		return errors.New("delete archives: none is named, which would mean the repository to borg")
+	}
 	var literal []string
 	for _, n := range names {
 		if !regexp.MustCompile(`-\d{14}\.checkpoint(\.\d+)?$`).MatchString(n) {

@@ -8,15 +8,21 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"tresor/orchestrator/internal/statefile"
 )
 
 // Delete removes a backup. First it gets the name .deleting-NAME, durably: from then on it is none any more, and what a crash or ctx leaves of it is
-// removed by the next Delete or Finish. No symlink is followed; a file system that is mounted inside is an error.
+// removed by the next Delete or Finish. No symlink is followed; a file system that is mounted inside is an error. One that is pinned is not deleted:
+// ErrPinned.
 func (f *Folder) Delete(ctx context.Context, name string) (err error) {
-	if _, err := f.Find(name); errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotMounted) {
+	b, err := f.Find(name)
+	if b.Pinned {
+		return errors.Join(fmt.Errorf("delete backup %s: %w", filepath.Join(f.dir, name), ErrPinned), err)
+	}
+	if err != nil {
 		return fmt.Errorf("delete backup: %w", err)
 	}
 	root, err := f.root()
@@ -72,13 +78,9 @@ func (f *Folder) Finish(ctx context.Context) (names []string, err error) {
 
 // finish removes .deleting-name.
 func (f *Folder) finish(ctx context.Context, root *os.Root, name string) error {
-	info, err := root.Stat(".")
-	if err != nil {
-		return err
-	}
-	device, err := fileSystem(info)
+	mounted, err := mountOf(root)
 	if err == nil {
-		err = remove(ctx, root, deleting+name, device)
+		err = remove(ctx, root, deleting+name, mounted)
 	}
 	if err == nil {
 		err = statefile.Sync(root, ".")
@@ -89,8 +91,8 @@ func (f *Folder) finish(ctx context.Context, root *os.Root, name string) error {
 	return nil
 }
 
-// remove removes name below root with all that lies in it, on the file system device only. It looks at ctx before each entry.
-func remove(ctx context.Context, root *os.Root, name string, device uint64) error {
+// remove removes name below root with all that lies in it, on one mount only. It looks at ctx before each entry.
+func remove(ctx context.Context, root *os.Root, name string, on mount) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -102,7 +104,7 @@ func remove(ctx context.Context, root *os.Root, name string, device uint64) erro
 		return err
 	}
 	if info.IsDir() {
-		if err := empty(ctx, root, name, device); err != nil {
+		if err := empty(ctx, root, name, on); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -113,17 +115,13 @@ func remove(ctx context.Context, root *os.Root, name string, device uint64) erro
 }
 
 // empty removes what lies in the directory name.
-func empty(ctx context.Context, root *os.Root, name string, device uint64) (err error) {
+func empty(ctx context.Context, root *os.Root, name string, on mount) (err error) {
 	dir, err := openReal(root, name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
-	info, err := dir.Stat(".")
-	if err != nil {
-		return err
-	}
-	if have, err := fileSystem(info); err != nil || have != device {
+	if have, err := mountOf(dir); err != nil || have != on {
 		return errors.Join(err, errors.New("another file system is mounted there: unmount it first"))
 	}
 	for {
@@ -132,7 +130,7 @@ func empty(ctx context.Context, root *os.Root, name string, device uint64) (err 
 			return err
 		}
 		for _, n := range names {
-			if err := remove(ctx, dir, n, device); err != nil {
+			if err := remove(ctx, dir, n, on); err != nil {
 				return err
 			}
 		}
@@ -152,11 +150,25 @@ func batch(dir *os.Root) ([]string, error) {
 	return names, errors.Join(err, d.Close())
 }
 
-// fileSystem is the one that a file lies on.
-func fileSystem(info fs.FileInfo) (device uint64, err error) {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0, fmt.Errorf("stat %s: have %T, want a Stat_t", info.Name(), info.Sys())
+// mount is where a directory lies: its file system, and which of its mounts. A bind mount has the first of what it shows, and a second of its own.
+type mount struct {
+	major, minor uint32
+	id           uint64 // 0: the kernel does not tell
+}
+
+// mountOf is the mount of a directory.
+func mountOf(dir *os.Root) (m mount, err error) {
+	d, err := dir.Open(".")
+	if err != nil {
+		return m, err
 	}
-	return st.Dev, nil
+	var st unix.Statx_t
+	if err := unix.Statx(int(d.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS|unix.STATX_MNT_ID, &st); err != nil {
+		return m, errors.Join(fmt.Errorf("statx %s: %w", dir.Name(), err), d.Close())
+	}
+	m.major, m.minor = st.Dev_major, st.Dev_minor
+	if st.Mask&unix.STATX_MNT_ID != 0 {
+		m.id = st.Mnt_id
+	}
+	return m, d.Close()
 }

@@ -157,3 +157,28 @@ func TestDeleteMount(t *testing.T) {
 		t.Errorf("finish: %q, %v", done, err)
 	}
 }
+
+// TestDeleteBind: a bind mount has the device of what it shows, which may be another part of the same disk.
+func TestDeleteBind(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to mount")
+	}
+	dir := t.TempDir()
+	const name = "dc-20260101000000"
+	tree(t, dir, name+"/STATUS.ok", name+"/mnt/", "elsewhere/precious")
+	point := filepath.Join(dir, name, "mnt")
+	if err := unix.Mount(filepath.Join(dir, "elsewhere"), point, "", unix.MS_BIND, ""); err != nil {
+		t.Skipf("bind mount: %v", err)
+	}
+	t.Cleanup(func() {
+		for _, p := range []string{point, filepath.Join(dir, ".deleting-"+name, "mnt")} {
+			_ = unix.Unmount(p, unix.MNT_DETACH)
+		}
+	})
+	if err := catalog.Open(dir).Delete(t.Context(), name); err == nil || !strings.Contains(err.Error(), "mounted") {
+		t.Errorf("have %v, want that something is mounted there", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "elsewhere/precious")); err != nil {
+		t.Error(err)
+	}
+}

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"tresor/orchestrator"
@@ -25,31 +24,58 @@ const (
 
 	maxRecord = 16 << 20 // bytes of a record that is believed
 	maxKeep   = 4 << 10
+	maxSums   = 64 << 20 // of a checksum.crc of the predecessor, whose backups are some disks
 )
+
+// ErrPinned is a backup that is not deleted: somebody pinned it, or its record cannot be read, so that nobody knows whether somebody did.
+var ErrPinned = errors.New("the backup is pinned")
 
 // ErrNotMounted is a folder below which the volume is missing.
 var ErrNotMounted = errors.New("nothing is mounted there (" + unmarked + " is visible)")
 
 // Folder is a folder of backups. It holds nothing open between calls, so that a volume can be unmounted. It may be used concurrently; the same backup is
 // changed by one caller at a time.
-type Folder struct{ dir string }
+type Folder struct {
+	dir string
+	top string // the folder is a directory right below it, and no symlink; empty: dir is opened as it is
+}
 
-// Open is the folder dir, an absolute path. It need not exist yet.
+// Open is the folder dir, an absolute path that an administrator chose: symlinks in it are followed. It need not exist yet.
 func Open(dir string) *Folder { return &Folder{dir: dir} }
+
+// Within is the folder name right below top, an absolute path such as the root of a volume. Whoever wrote the volume had a free hand there, so that a
+// symlink in its place is an error: it could name the backups of another disk.
+func Within(top, name string) *Folder { return &Folder{dir: filepath.Join(top, name), top: top} }
 
 // Dir is its path.
 func (f *Folder) Dir() string { return f.dir }
 
 // root opens the folder for one operation: what happens below it cannot leave it.
 func (f *Folder) root() (*os.Root, error) {
-	root, err := os.OpenRoot(f.dir)
+	root, err := f.open()
 	if err != nil {
-		return nil, fmt.Errorf("folder of backups: %w", err)
+		return nil, fmt.Errorf("folder of backups %s: %w", f.dir, err)
 	}
 	if _, err := root.Lstat(unmarked); !errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.Join(fmt.Errorf("folder of backups %s: %w", f.dir, ErrNotMounted), root.Close())
 	}
 	return root, nil
+}
+
+func (f *Folder) open() (*os.Root, error) {
+	if f.top == "" {
+		return os.OpenRoot(f.dir)
+	}
+	name, err := filepath.Rel(f.top, f.dir)
+	if err != nil {
+		return nil, err
+	}
+	top, err := os.OpenRoot(f.top)
+	if err != nil {
+		return nil, err
+	}
+	root, err := openReal(top, name)
+	return root, errors.Join(err, top.Close())
 }
 
 // Listing is what lies in a folder. All lists are in the order of names.
@@ -74,6 +100,7 @@ type Problem struct {
 type Marks struct {
 	Status   string // ok, warn, error; empty: no such file
 	Sums     bool   // checksum.crc
+	Broken   bool   // there is no record, and checksum.crc is empty or has a line without a sum: somebody could not read
 	Failure  bool   // CRC-FAILURE
 	Released bool   // ASYNC.OK: in a buffer, that it was copied, or that somebody gave up copying it
 }
@@ -160,62 +187,4 @@ func (f *Folder) Find(name string) (orchestrator.Backup, error) {
 		err = fmt.Errorf("find backup %q in %s: %w", name, f.dir, fs.ErrNotExist)
 	}
 	return b, err
-}
-
-// KeepVersions is what the file KEEPVERSIONS says: how many versions of each machine this volume holds. 0: there is no such file.
-func (f *Folder) KeepVersions() (int, error) {
-	root, err := f.root()
-	if err != nil {
-		return 0, err
-	}
-	defer root.Close() // nothing is written through it
-	text, err := statefile.Read(root, keepFile, maxKeep)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("limit of %s: %w", f.dir, err)
-	}
-	n := 0
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		value, ok := strings.CutPrefix(strings.TrimPrefix(line, "let "), keepKey+"=")
-		if ok {
-			n, err = strconv.Atoi(strings.Trim(value, `"'`))
-		}
-		if !ok || err != nil || n < 1 {
-			return 0, fmt.Errorf("limit of %s: %s: have the line %q, want %s=NUMBER", f.dir, keepFile, line, keepKey)
-		}
-	}
-	if n == 0 {
-		return 0, fmt.Errorf("limit of %s: %s: have no limit in it, want a line %s=NUMBER", f.dir, keepFile, keepKey)
-	}
-	return n, nil
-}
-
-// SetKeepVersions writes the file KEEPVERSIONS, with 0 it removes it.
-func (f *Folder) SetKeepVersions(n int) (err error) {
-	if n < 0 {
-		return fmt.Errorf("limit of %s: have %d versions, want 1 or more, or 0 for no limit of its own", f.dir, n)
-	}
-	root, err := f.root()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, root.Close()) }()
-	if n == 0 {
-		err = statefile.Remove(root, keepFile)
-	} else {
-		err = statefile.Replace(root, keepFile, 0o644, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "%s=%d\n", keepKey, n)
-			return err
-		})
-	}
-	if err != nil {
-		return fmt.Errorf("limit of %s: %w", f.dir, err)
-	}
-	return nil
 }

@@ -22,16 +22,21 @@ func tree(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	for _, n := range names {
 		path := filepath.Join(dir, n)
+		parent := filepath.Dir(path)
 		if strings.HasSuffix(n, "/") {
-			n += "."
+			parent = path
 		}
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, n)), 0o755); err != nil {
+		if err := os.MkdirAll(parent, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasSuffix(n, "/.") {
+		if parent == path {
 			continue
 		}
-		if err := os.WriteFile(path, []byte("content of "+n), 0o644); err != nil {
+		text := "content of " + n
+		if filepath.Base(n) == "checksum.crc" {
+			text = "disk-flat.vmdk:930766865 9 \n"
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -100,6 +105,96 @@ func TestLegacy(t *testing.T) {
 	}
 }
 
+// TestSumsThatProveNothing: the predecessor wrote such files when it could not read.
+func TestSumsThatProveNothing(t *testing.T) {
+	dir := t.TempDir()
+	f := catalog.Open(dir)
+	const name = "dc-20260101000000"
+	for _, text := range []string{"", "disk.vmdk:\n", "disk.vmdk: \n", "a:1 2 \ndisk.vmdk:17 \n", "a:1 2 \ndisk.vmdk:17 9", "a:1 2 \n\n", "\n", ":1 2 \n", "a:-1 2 \n"} {
+		tree(t, dir, name+"/disk.vmdk", name+"/STATUS.ok")
+		if err := os.WriteFile(filepath.Join(dir, name, "checksum.crc"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := f.Find(name); err != nil || b.Verdict != orchestrator.Unverified || !b.Legacy {
+			t.Errorf("checksum.crc %q: have %+v, %v; want unverified", text, b, err)
+		}
+	}
+}
+
+// TestCutOffVerification: a mark was written and the record was not, before the process was killed.
+func TestCutOffVerification(t *testing.T) {
+	dir := t.TempDir()
+	f := catalog.Open(dir)
+	r := record("dc-20260101000000")
+	tree(t, dir, r.Name+"/CRC-FAILURE", r.Name+"/checksum.crc")
+	if err := f.WriteRecord(r); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := f.Find(r.Name); err != nil || b.Verdict != orchestrator.Mismatch || b.Legacy {
+		t.Errorf("have %+v, %v; want a mismatch", b, err)
+	}
+}
+
+// TestPinnedStays: whoever deletes has looked a while ago.
+func TestPinnedStays(t *testing.T) {
+	dir := t.TempDir()
+	f := catalog.Open(dir)
+	const name, torn = "dc-20260101000000", "dc-20260102000000"
+	tree(t, dir, name+"/STATUS.ok", torn+"/backup.json")
+	if err := f.Pin(name, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{name, torn} {
+		if err := f.Delete(t.Context(), n); !errors.Is(err, catalog.ErrPinned) {
+			t.Errorf("delete %s: %v, want that it is pinned", n, err)
+		}
+	}
+	if b, err := f.Find(name); err != nil || !b.Legacy {
+		t.Errorf("pinned: %+v, %v; want that the predecessor made it", b, err)
+	}
+	if err := f.Pin(name, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Delete(t.Context(), name); err != nil {
+		t.Error(err)
+	}
+	if l := list(t, f); len(l.Backups) != 1 || l.Backups[0].Name != torn {
+		t.Errorf("left: %+v", l.Backups)
+	}
+}
+
+// TestWithin: a volume whose folder is a symlink does not name the backups of another disk.
+func TestWithin(t *testing.T) {
+	top, other := t.TempDir(), t.TempDir()
+	const name = "dc-20260101000000"
+	tree(t, other, name+"/STATUS.ok")
+	tree(t, top, "real/"+name+"/STATUS.ok")
+	for link, to := range map[string]string{"out": other, "inside": "real"} {
+		if err := os.Symlink(to, filepath.Join(top, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, folder := range []string{"out", "inside", "../" + filepath.Base(other), "real/" + name} {
+		f := catalog.Within(top, folder)
+		if l, err := f.List(t.Context()); err == nil {
+			t.Errorf("%s: listed %+v", folder, l)
+		}
+		if err := f.Delete(t.Context(), name); err == nil {
+			t.Errorf("%s: deleted", folder)
+		}
+	}
+	if _, err := catalog.Within(top, "none").List(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no folder: %v", err)
+	}
+	f := catalog.Within(top, "real")
+	if b, err := f.Find(name); err != nil || b.Dir != filepath.Join(top, "real", name) {
+		t.Errorf("have %+v, %v", b, err)
+	}
+	if err := f.Delete(t.Context(), name); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestForeign: neither listed as a backup nor deleted.
 func TestForeign(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
@@ -146,7 +241,7 @@ func TestRecords(t *testing.T) {
 	if err := f.WriteRecord(r); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("record of a backup that is not there: %v", err)
 	}
-	tree(t, dir, r.Name+"/etc/passwd", r.Name+"/CRC-FAILURE", r.Name+"/.backup.json.tmp")
+	tree(t, dir, r.Name+"/etc/passwd", r.Name+"/.backup.json.tmp")
 	r.Partial, r.Compared = []string{"/x: permission denied"}, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	if err := f.WriteRecord(r); err != nil {
 		t.Fatal(err)
@@ -158,7 +253,10 @@ func TestRecords(t *testing.T) {
 	if err := f.Pin(r.Name, true); err != nil {
 		t.Fatal(err)
 	}
-	if b, _ := f.Find(r.Name); !b.Pinned || b.Files != 3 {
+	if err := f.Change(r.Name, func(r *orchestrator.Record) { r.Reason = "verified for hours" }); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := f.Find(r.Name); !b.Pinned || b.Files != 3 || b.Reason != "verified for hours" {
 		t.Errorf("pinned: %+v", b)
 	}
 	for name, change := range map[string]func(*orchestrator.Record){
@@ -233,6 +331,7 @@ func TestKeepVersions(t *testing.T) {
 		t.Error("-1 versions: no error")
 	}
 	for text, n := range map[string]int{"KEEPVERSIONSONFINALTARGET=5\n": 5, "# by hand\nlet KEEPVERSIONSONFINALTARGET=\"6\"": 6, "KEEPVERSIONSONFINALTARGET=0": -1,
+		"KEEPVERSIONSONFINALTARGET=200 # these disks are large\n": 200, "KEEPVERSIONSONFINALTARGET=\"8\"\t#x": 8, "KEEPVERSIONSONFINALTARGET=9 reboot": -1,
 		"": -1, "KEEPVERSIONSONFINALTARGET=$(reboot)": -1, "KEEPVERSIONS=4": -1, "KEEPVERSIONSONFINALTARGET=-3": -1} {
 		if err := os.WriteFile(filepath.Join(dir, "KEEPVERSIONS"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -45,12 +45,20 @@ func (f *Folder) look(root *os.Root, name string) (orchestrator.Backup, Marks, e
 		return b, marks, errForeign
 	case errors.Is(err, fs.ErrNotExist):
 		b.Legacy = true
+		if marks.Sums {
+			if marks.Broken, err = broken(root, path.Join(name, orchestrator.SumsFile)); err != nil {
+				return damaged(b, err), marks, fmt.Errorf("backup %s: %w", b.Dir, err)
+			}
+		}
 		marks.judge(&b.Record)
 		return b, marks, nil
 	case err != nil:
 		return damaged(b, err), marks, fmt.Errorf("backup %s: %w", b.Dir, err)
 	}
-	b.Record = record
+	b.Record, b.Legacy = record, record.ID == "" && record.Source == "" // no job of ours made it: it was pinned or verified later
+	if marks.Failure && b.Verdict == orchestrator.Verified {
+		b.Verdict, b.Reason = orchestrator.Mismatch, orchestrator.FailureMark+" lies beside a record that says ok: a verification was cut off; verify it again"
+	}
 	return b, marks, nil
 }
 
@@ -103,6 +111,25 @@ func marksOf(root *os.Root, name string) (Marks, error) {
 	return m, failed
 }
 
+// broken tells whether a checksum.crc proves nothing. The predecessor looked at the exit status of the wrong program: when it could not read, it wrote an
+// empty file, or lines without a sum, and two of those compare equal.
+func broken(root *os.Root, file string) (bool, error) {
+	text, err := statefile.Read(root, file, maxSums)
+	if err != nil {
+		return true, err
+	}
+	for line := range strings.Lines(string(text)) {
+		colon := strings.LastIndexByte(line, ':')
+		fields := strings.Fields(line[colon+1:])
+		if colon <= 0 || len(fields) != 2 || !digits(fields[0]) || !digits(fields[1]) || !strings.HasSuffix(line, "\n") {
+			return true, nil
+		}
+	}
+	return len(text) == 0, nil
+}
+
+func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
 // judge says of a backup without a record what its marks say.
 func (m Marks) judge(r *orchestrator.Record) {
 	if m.Status == "warn" {
@@ -113,6 +140,8 @@ func (m Marks) judge(r *orchestrator.Record) {
 		r.Verdict, r.Reason = orchestrator.Mismatch, orchestrator.FailureMark
 	case m.Status == "error":
 		r.Verdict, r.Reason = orchestrator.Unreadable, "STATUS.error: disks could not be copied from the host"
+	case m.Broken:
+		r.Verdict, r.Reason = orchestrator.Unverified, "by the predecessor, whose "+orchestrator.SumsFile+" is empty or has lines without a sum"
 	case m.Sums:
 		r.Verdict, r.Reason = orchestrator.Verified, "by the predecessor: it has "+orchestrator.SumsFile+" and no "+orchestrator.FailureMark
 	default:
@@ -148,11 +177,17 @@ func (f *Folder) WriteRecord(r orchestrator.Record) (err error) {
 
 // Pin makes a backup one that is never pruned, or lets it be pruned again. One of the predecessor gets a record by that, which says what its marks say.
 func (f *Folder) Pin(name string, pinned bool) error {
+	return f.Change(name, func(r *orchestrator.Record) { r.Pinned = pinned })
+}
+
+// Change reads the record of a backup, lets change change it, and writes it. Whoever has worked for long on a backup, as a verification does, uses it
+// instead of WriteRecord, so that what was noted meanwhile, such as a pin, stays.
+func (f *Folder) Change(name string, change func(r *orchestrator.Record)) error {
 	b, err := f.Find(name)
 	if err != nil {
 		return err
 	}
-	b.Pinned = pinned
+	change(&b.Record)
 	return f.WriteRecord(b.Record)
 }
 

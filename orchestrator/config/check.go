@@ -111,6 +111,8 @@ func (k *checker) name(at, name string) bool {
 		why = "want UTF-8"
 	case strings.ContainsRune(name, '/'):
 		why = "a name has no slash"
+	case strings.HasPrefix(name, ".deleting-"):
+		why = "a directory whose name begins with .deleting- is a backup that is being deleted"
 	case strings.TrimSpace(name) != name:
 		why = "want no blank at the beginning or end"
 	case strings.ContainsFunc(name, unicode.IsControl):

@@ -29,10 +29,10 @@ func (k *checker) address(at, s string) {
 	}
 	u, err := url.Parse(s)
 	switch {
+	case strings.Contains(s, "@") && (err != nil || u.User != nil || u.Host == ""):
+		k.mistake(at, "want no name and password in the address: it is written to logs")
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Host == "":
 		k.mistake(at, "want an address such as https://host/path, found %q", s)
-	case u.User != nil:
-		k.mistake(at, "want no name and password in the address: it is written to logs")
 	}
 }
 

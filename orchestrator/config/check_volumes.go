@@ -77,7 +77,10 @@ func (k *checker) checkPlace(at string, v *Volume, places map[string]string) {
 		case key != need && value != "":
 			k.mistake(join(at, key), "kind = %q and this exclude each other; it needs %s", v.Kind, need)
 		case value != "":
-			k.unique(places, join(at, key), strings.ToLower(key)+" "+value, "disk with")
+			if key == "uuid" { // 1234-ABCD and 1234-abcd are one disk
+				value = strings.ToLower(value)
+			}
+			k.unique(places, join(at, key), key+" "+value, "disk with")
 		}
 	}
 	switch {

@@ -110,7 +110,7 @@ type Verify struct {
 	Mode           string        `toml:"mode"`
 	SourceParallel bool          `toml:"source_parallel"` // the source is read again while the target is, not before
 	TargetAsync    bool          `toml:"target_async"`    // the next copy may begin before the last is proved
-	Workers        int           `toml:"workers"`         // that hash; 0: one for each processor
+	Workers        int           `toml:"workers"`         // that read and hash, each a file of its own; 0: two
 	IdleIO         bool          `toml:"idle_io"`         // reading gives way to others
 	Scrub          []string      `toml:"scrub"`           // calendar expressions: when stored blocks are read and proved
 	ScrubLimit     time.Duration `toml:"scrub_limit"`     // of one scrub, which goes on where the last one ended; 0: the whole volume

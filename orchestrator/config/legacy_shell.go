@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -29,6 +30,7 @@ var (
 	shellAssignment = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_]*)=(.*)$`)
 	shellSource     = regexp.MustCompile(`^source\s+(\S.*)$`)
 	shellNumber     = regexp.MustCompile(`^[+-]?[0-9]+$`)
+	shellWord       = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*`)
 	shellName       = regexp.MustCompile(`^(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))`)
 )
 
@@ -62,14 +64,14 @@ func (f *shellFile) line(number int, line string) error {
 		return fmt.Errorf("want KEY=VALUE, found %s: files are not executed", beginning(line))
 	}
 	value, err := f.value(m[2])
-	if err != nil && strings.Contains(strings.ToUpper(m[1]), "PASS") {
+	if err == nil && let && !shellNumber.MatchString(value) {
+		err = fmt.Errorf("want a number after let, found %q: nothing is calculated", value)
+	}
+	if err != nil && secretive(m[1]) {
 		return fmt.Errorf("%s: the value, which is not shown, is not one word or one quoted string; single quotes take everything but themselves", m[1])
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", m[1], err)
-	}
-	if let && !shellNumber.MatchString(value) {
-		return fmt.Errorf("%s: want a number after let, found %q: nothing is calculated", m[1], value)
 	}
 	if _, again := f.values[m[1]]; !again {
 		f.order = append(f.order, m[1])
@@ -78,13 +80,24 @@ func (f *shellFile) line(number int, line string) error {
 	return nil
 }
 
-// beginning is as much of a line as can be shown: behind it might be a password.
+// secretive tells whether the value of a key may be a password: of one that we do not know nobody can say.
+func secretive(key string) bool {
+	return strings.Contains(strings.ToUpper(key), "PASS") || !slices.ContainsFunc(LegacyKeys(), func(k LegacyKey) bool { return k.Name == key })
+}
+
+// beginning is as much of a line as can be shown: behind it might be a password, and the whole line may be the rest of one. Only keys of the predecessor
+// and words of a shell are no secret.
 func beginning(line string) string {
-	word := strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t='\"", r) })
-	if len(word) == 0 {
-		return "a line without a word"
+	word := shellWord.FindString(line)
+	if strings.HasPrefix(line, ". ") {
+		word = "."
 	}
-	return fmt.Sprintf("a line that begins with %q", word[0][:min(len(word[0]), 40)])
+	known := slices.ContainsFunc(LegacyKeys(), func(k LegacyKey) bool { return k.Name == word })
+	if !known && !slices.Contains(strings.Fields("if then else elif fi for while until do done case esac function export declare local readonly unset set let eval "+
+		"exec echo printf . test source trap shift return exit cd rm mv cp cat"), word) {
+		return "a line that is none, and is not shown"
+	}
+	return fmt.Sprintf("a line that begins with %q", word)
 }
 
 // value reads what stands behind the equals sign.

@@ -94,6 +94,18 @@ func TestImportRefuses(t *testing.T) {
 	}
 }
 
+// TestImportHidesPasswords: lines that are not understood have a password in them, or are the rest of one.
+func TestImportHidesPasswords(t *testing.T) {
+	for _, text := range []string{"let VMPASSWORD=geheim\n", "VMPASSWORD:geheim\n", "VMPASSWORD=\\\ngeheim\n", "VMPASSWORD=\"ein\ngeheim\"\n", "VMPASSWORD+=geheim\n",
+		"VMPASSWORD=x$geheim\n", "MYKEY='x'geheim\n", "MYKEY=$geheim\n", "let MYKEY=geheim\n", "export VMPASSWORD=geheim\n", "VMPASSWORD = geheim\n", "geheim\n"} {
+		_, err := config.Import(config.ImportOptions{Dir: write(t, map[string]string{"AmutaQ!.conf": oneServer + text}), Secrets: "/etc/tresor"})
+		var mistakes config.Mistakes
+		if !errors.As(err, &mistakes) || strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%q: have %v, want mistakes without the password", text, err)
+		}
+	}
+}
+
 func TestImportWithoutFiles(t *testing.T) {
 	_, err := config.Import(config.ImportOptions{Dir: t.TempDir()})
 	if err == nil || !strings.Contains(err.Error(), "want the predecessor's etc directory") {

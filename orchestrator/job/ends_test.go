@@ -267,3 +267,48 @@ func TestListOfFiles(t *testing.T) {
 		t.Errorf("as it was: %+v, %v", done, err)
 	}
 }
+
+// TestHeldAtTheLastMoment: a lease that comes when Work has begun, and the job has not, is respected; that is no failed attempt.
+func TestHeldAtTheLastMoment(t *testing.T) {
+	r := newRig(t)
+	removed := 0
+	var j job.Job
+	r.opts.Step = func(name string) {
+		if name == "after remove" { // begin has cleaned up, and is about to note it
+			if removed++; removed == 1 {
+				if _, err := r.q.Hold(j.ID, "cloner", time.Now().Add(time.Hour)); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	r.open()
+	j = r.add("a", 1, 10)
+	done, err := r.work(j, r.v1)
+	if !errors.Is(err, job.ErrNotReady) || done.State != job.Held || done.Attempts != 0 || removed != 1 {
+		t.Errorf("%+v, %v", done, err)
+	}
+}
+
+// deaf is a notifier that keeps nothing.
+type deaf struct{}
+
+func (deaf) Notify(orchestrator.Event) error { return unix.EROFS }
+
+// TestNobodyTold: a job does not fail for good as long as nobody can be told.
+func TestNobodyTold(t *testing.T) {
+	r := newRig(t)
+	r.opts.Notifier, r.opts.MaxAttempts = deaf{}, 1
+	r.open()
+	j := r.add("a", 1, 10)
+	r.p1.Hook = storetest.FailAll(storetest.OpPut, unix.EIO)
+	done, err := r.work(j, r.v1)
+	if !errors.Is(err, unix.EROFS) || done.State != job.Copying || done.Attempts != 1 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	r.opts.Notifier = r.mails
+	r.open()
+	if done, err = r.work(j, r.v1); done.State != job.Failed || len(r.mails.list) != 1 {
+		t.Errorf("%+v, %v, events %+v", done, err, r.mails.list)
+	}
+}

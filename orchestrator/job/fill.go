@@ -46,8 +46,8 @@ func Fill(ctx context.Context, o FillOptions) (orchestrator.Record, error) {
 	if err != nil {
 		return r, fmt.Errorf("fill the buffer: %w", err)
 	}
-	result, err := copier.Copy(ctx, copier.Options{Target: copier.Plain{Dir: o.Dir}, BlockSize: copier.PlainBlock, Dir: r.Name + partial, Roots: o.Roots, Log: l, Clock: o.Clock,
-		Segment: orchestrator.SumSegment, Skip: o.Skip, Reserved: reserved(), Seen: o.Seen})
+	result, err := copier.Copy(ctx, copier.Options{Target: copier.Plain{Dir: o.Dir}, BlockSize: copier.PlainBlock, Dir: r.Name + partial, Roots: o.Roots,
+		Log: l, Clock: o.Clock, Segment: orchestrator.SumSegment, Skip: o.Skip, Reserved: reserved(), Seen: o.Seen})
 	if err = errors.Join(err, l.Close()); err != nil {
 		return r, fmt.Errorf("fill the buffer with %s: %w", r.Name, err)
 	}

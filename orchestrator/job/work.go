@@ -89,7 +89,7 @@ func (w *worker) next(ctx context.Context) error {
 	}
 	switch w.job.State {
 	case Held:
-		return w.set(func(j *Job) { j.State, j.Leases = Queued, nil })
+		return w.unhold()
 	case Queued:
 		return w.begin()
 	case Copying:
@@ -170,7 +170,7 @@ func (q *Queue) ended(ctx context.Context, w *worker, err error) error {
 			return e
 		}
 		return w.sweep(free)
-	case err == nil || ctx.Err() != nil:
+	case err == nil || ctx.Err() != nil || errors.Is(err, ErrNotReady):
 		return nil
 	}
 	return w.failed(j, err)
@@ -183,14 +183,13 @@ func (w *worker) failed(j Job, cause error) error {
 	if full(cause) {
 		kind = orchestrator.NoSpace
 	}
+	var untold error
 	if last { // told before it is noted: after a crash in between rather twice than never
-		err := w.notify(orchestrator.Event{Severity: orchestrator.Failure, Kind: kind, Machine: j.Machine, Volume: w.v.ID,
+		untold = w.notify(orchestrator.Event{Severity: orchestrator.Failure, Kind: kind, Machine: j.Machine, Volume: w.v.ID,
 			Subject: fmt.Sprintf("%s could not be copied to volume %s", j.Backup, w.v.ID),
 			Body:    fmt.Sprintf("Attempt %d of %d, in state %s: %v", j.Attempts+1, w.opts.MaxAttempts, j.State, cause),
 			Advice:  "Its source was kept. Repair the cause and let the job be tried again (tresor jobs retry " + j.ID + "), or drop it."})
-		if err != nil {
-			return err
-		}
+		last = untold == nil // else it is tried, and told, once more
 	}
 	err := w.set(func(j *Job) {
 		j.Attempts++
@@ -204,7 +203,7 @@ func (w *worker) failed(j Job, cause error) error {
 			j.leave()
 		}
 	})
-	if err != nil || !last || w.tree == nil {
+	if err = errors.Join(err, untold); err != nil || !last || w.tree == nil {
 		return err
 	}
 	return w.leftovers()
@@ -246,10 +245,33 @@ func (w *worker) begin() error {
 	if err := w.resetLog(); err != nil {
 		return err
 	}
-	return w.set(func(j *Job) {
+	j, err := w.update(w.job.ID, func(j *Job) error {
+		if j.State != Queued { // somebody was quicker
+			return fmt.Errorf("it is %s now: %w", j.State, ErrNotReady)
+		}
 		j.State, j.Volume = Copying, w.v.ID
 		j.Checked = orchestrator.Verification{}
+		return nil
 	})
+	if err == nil {
+		w.job = j
+	}
+	return err
+}
+
+// unhold lets a job begin whose leases have run out.
+func (w *worker) unhold() error {
+	j, err := w.update(w.job.ID, func(j *Job) error {
+		if j.held(w.opts.Clock.Now()) {
+			return fmt.Errorf("it is held: %w", ErrNotReady)
+		}
+		j.State, j.Leases = Queued, nil
+		return nil
+	})
+	if err == nil {
+		w.job = j
+	}
+	return err
 }
 
 // Names of the job's directories.

@@ -1,6 +1,6 @@
 // Package notify owns what people are told, and that they are told: a queue on the disk, and workers that bring what is in it to mail addresses, webhooks
 // and dead-man switches. It promises that an event is on the disk when Notify returns and that Notify does nothing but one file write; that each event
-// reaches each channel at least once or is reported as given up after Options.MaxAge; and that a mail which is sent again after a crash has
+// reaches each channel at least once or is reported as given up, after Options.MaxAge or when more than Options.Limit wait; and that a mail which is sent again after a crash has
 // the same Message-ID.
 //
 //	mail := notify.Mail{Host: …, Port: 587, Security: notify.StartTLS, From: …, To: …}

@@ -24,7 +24,7 @@ func victim(dir string) error {
 		return err
 	}
 	mail := notify.Mail{Host: "127.0.0.1", Port: port, Security: notify.NoTLS, From: "tresor@example.org", To: []string{"ops@example.org"}}
-	n, err := notify.Open(notify.Options{Dir: dir, Host: "vault", Channels: mail.Channels(), First: time.Millisecond, Longest: time.Millisecond})
+	n, err := notify.Open(notify.Options{Dir: dir, Host: "vault", Channels: mail.Channels(), First: time.Millisecond, Longest: time.Millisecond, Limit: 1 << 20})
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,8 @@ func TestKilled(t *testing.T) {
 	if len(kept) == 0 {
 		t.Fatal("nothing was ever kept")
 	}
-	n, _ := start(t, notify.Options{Dir: dir, Channels: mailTo(sink, "ops@example.org").Channels()})
+	n, _ := start(t, notify.Options{Dir: dir, Channels: mailTo(sink, "ops@example.org").Channels(), Limit: 1 << 20})
+	waitFor(t, "the rest", func() bool { return len(n.Pending()) == 0 })
 	flush(t, n)
 	byID, twice := map[string]string{}, 0
 	bySubject := map[string]string{}

@@ -25,7 +25,7 @@ type Applied struct {
 }
 
 // Apply deletes what the plan deletes, the oldest first. Each backup is looked at again right before: one that was pinned, made anew or verified since,
-// or that busy says is in use by now, is spared. A deletion that fails does not stop the others; all errors are returned. busy may be nil.
+// or that busy says is in use by now, is spared, and so are all of a machine when what the plan keeps of it has gone or turned bad since. A deletion that fails does not stop the others; all errors are returned. busy may be nil.
 func Apply(ctx context.Context, p Plan, c Catalogue, busy func(name string) (who string, yes bool)) (Applied, error) {
 	a := Applied{Spared: map[string]string{}}
 	var failed []error
@@ -33,7 +33,7 @@ func Apply(ctx context.Context, p Plan, c Catalogue, busy func(name string) (who
 		if err := context.Cause(ctx); err != nil {
 			return a, errors.Join(append(failed, fmt.Errorf("prune %s: %w", p.Folder, err))...)
 		}
-		reason, err := spare(d, c, busy)
+		reason, err := p.spare(d, c, busy)
 		if reason != "" {
 			a.Spared[d.Name] = reason
 			continue
@@ -54,7 +54,7 @@ func Apply(ctx context.Context, p Plan, c Catalogue, busy func(name string) (who
 }
 
 // spare says why a backup is not deleted after all.
-func spare(d Decision, c Catalogue, busy func(string) (string, bool)) (reason string, err error) {
+func (p Plan) spare(d Decision, c Catalogue, busy func(string) (string, bool)) (reason string, err error) {
 	if busy != nil {
 		if who, yes := busy(d.Name); yes {
 			return "in use: " + who, nil
@@ -72,6 +72,39 @@ func spare(d Decision, c Catalogue, busy func(string) (string, bool)) (reason st
 		return fmt.Sprintf("it is another one than when the plan was made: have job %q, want %q", now.ID, d.ID), nil
 	case now.Verdict != d.Verdict:
 		return fmt.Sprintf("its verdict is %q, and was %q when the plan was made", now.Verdict, d.Verdict), nil
+	case !p.heir(now, c):
+		return "what the plan keeps of this machine is not as good any more: a new plan is needed", nil
 	}
 	return "", nil
+}
+
+// heir tells whether a backup that the plan keeps is still there, as it was, and worth as much as one that goes: a verification that found the newest
+// copy bad since must not cost the last good one.
+func (p Plan) heir(gone orchestrator.Backup, c Catalogue) bool {
+	for _, k := range p.Backups {
+		if !k.Keep || k.Machine != gone.Machine {
+			continue
+		}
+		now, err := c.Find(k.Name)
+		if err == nil && now.ID == k.ID && now.Verdict == k.Verdict && worth(now) >= worth(gone) {
+			return true
+		}
+	}
+	return false
+}
+
+// worth orders backups by what is known of their content, as keepLast does.
+func worth(b orchestrator.Backup) int {
+	switch b.Verdict {
+	case orchestrator.Verified:
+		if len(b.Partial) == 0 {
+			return 4
+		}
+		return 3
+	case orchestrator.Skipped:
+		return 2
+	case orchestrator.Unverified:
+		return 1
+	}
+	return 0
 }

@@ -127,3 +127,40 @@ func TestApplyCancelled(t *testing.T) {
 		t.Errorf("left: %q", have)
 	}
 }
+
+// TestApplyAfterBadNews: between plan and deletion a verification finds what was to be kept damaged, or somebody removes it. The last good ones stay.
+func TestApplyAfterBadNews(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, f *catalog.Folder, b orchestrator.Backup) error{
+		"damaged": func(_ *testing.T, f *catalog.Folder, b orchestrator.Backup) error {
+			b.Verdict = orchestrator.Mismatch
+			return f.WriteRecord(b.Record)
+		},
+		"removed": func(t *testing.T, f *catalog.Folder, b orchestrator.Backup) error {
+			return f.Delete(t.Context(), b.Name)
+		},
+		"not whole": func(_ *testing.T, f *catalog.Folder, b orchestrator.Backup) error {
+			b.Partial = []string{"a disk is missing"}
+			return f.WriteRecord(b.Record)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, p := folder(t)
+			for _, d := range p.Backups {
+				if !d.Keep {
+					continue
+				}
+				b, err := f.Find(d.Name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := change(t, f, b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			a, err := retention.Apply(t.Context(), p, f, nil)
+			if err != nil || len(a.Deleted) != 0 || len(a.Spared) != 5 {
+				t.Errorf("have %+v, %v: nothing that is kept is good any more", a, err)
+			}
+		})
+	}
+}

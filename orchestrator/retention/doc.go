@@ -13,8 +13,10 @@
 //     four keeps marks its period and is not counted again. Failed and unverified ones never count. One whose verification was skipped on purpose
 //     counts where a period has no verified one, else a volume without verification would lose everything.
 //
-// Against the rules, unverified backups (nobody looked, nobody skipped it) that are older than a number of whole days are deleted.
+// Against the rules, unverified backups (nobody looked, nobody skipped it) that are older than a number of whole days are deleted. Those of the
+// predecessor are not: that it left no sums may mean that it was told to make none.
 //
 // Whatever the rules say, these are kept: what is pinned; what a job or a restore uses; the last verified backup of a machine, the last verified one
-// that is whole, and the newest one of a machine that has none; all of machines that are not configured; all, where no rule is set.
+// that is whole, and the newest one of a machine that has none; all of machines that are not configured; all, where no rule is set; those whose
+// date lies in the future, which take no place of another one either.
 package retention

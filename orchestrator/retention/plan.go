@@ -70,7 +70,11 @@ type entry struct {
 	backup orchestrator.Backup
 	keep   []string // why it is kept
 	stale  bool     // unverified for too long
+	future bool     // a clock was wrong when it was made: it takes nobody's place
 }
+
+// day is also how far a date may lie ahead: the predecessor's names are in local time.
+const day = 24 * time.Hour
 
 func (e *entry) verified() bool { return e.Verdict == orchestrator.Verified }
 
@@ -116,8 +120,8 @@ func Make(in Input) Plan {
 // decide looks at all backups of one machine, the newest first.
 func decide(list []*entry, r Rules, configured bool, in Input, loc *time.Location) {
 	for _, e := range list {
-		days := int(in.Now.Sub(e.Time) / (24 * time.Hour))
-		if e.Verdict == orchestrator.Unverified && r.UnverifiedDays > 0 && days > r.UnverifiedDays {
+		days := int(in.Now.Sub(e.Time) / day)
+		if e.Verdict == orchestrator.Unverified && !e.backup.Legacy && r.UnverifiedDays > 0 && days > r.UnverifiedDays {
 			e.stale = true
 			e.Reasons = []string{fmt.Sprintf("unverified for %d days, at most %d", days, r.UnverifiedDays)}
 		}
@@ -127,16 +131,20 @@ func decide(list []*entry, r Rules, configured bool, in Input, loc *time.Locatio
 		if who, ok := in.InUse[e.Name]; ok {
 			e.because("in use: %s", who)
 		}
+		if e.future = e.Time.Sub(in.Now) > day; e.future {
+			e.because("its date lies in the future")
+		}
 		if !configured {
 			e.because("machine is not configured")
 		} else if r.none() && !e.stale {
 			e.because("no rule")
 		}
 	}
-	live := slices.DeleteFunc(slices.Clone(list), func(e *entry) bool { return e.stale })
+	past := slices.DeleteFunc(slices.Clone(list), func(e *entry) bool { return e.future })
+	live := slices.DeleteFunc(slices.Clone(past), func(e *entry) bool { return e.stale })
 	keepVersions(live, r.Versions)
 	keepCalendar(live, r, loc)
-	keepLast(list)
+	keepLast(past)
 	for _, e := range list {
 		e.Keep = len(e.keep) > 0
 		if e.Keep {

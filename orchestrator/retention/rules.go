@@ -88,6 +88,9 @@ func newestOfEach(list []*entry, period func(time.Time) string, loc *time.Locati
 
 // keepLast keeps what a machine must never be without.
 func keepLast(list []*entry) {
+	if len(list) == 0 {
+		return
+	}
 	first := func(ok func(*entry) bool) *entry {
 		for _, e := range list {
 			if ok(e) {

@@ -129,6 +129,40 @@ func TestOtherBackups(t *testing.T) {
 	}
 }
 
+// TestFuture: a backup that was made while the clock was wrong must not push out all that come after it.
+func TestFuture(t *testing.T) {
+	in := retention.Input{Now: at("2026-03-20 21:00"), Machines: map[string]retention.Rules{"dc": {Versions: 1, Yearly: 1, UnverifiedDays: 1}}}
+	in.Backups = append(in.Backups, backup("dc", at("2099-01-02 00:00"), orchestrator.Verified))
+	for day := range 3 {
+		in.Backups = append(in.Backups, backup("dc", at("2026-03-18 20:00").AddDate(0, 0, day), orchestrator.Verified))
+	}
+	if have := kept(retention.Make(in)); have != "01-02 03-20" {
+		t.Errorf("kept %s, want that of the future and the newest one", have)
+	}
+	in.Backups = in.Backups[:1]
+	if have := kept(retention.Make(in)); have != "01-02" {
+		t.Errorf("alone: kept %s", have)
+	}
+	in.Backups[0] = backup("dc", in.Now.Add(13*time.Hour), orchestrator.Verified) // the predecessor's names are local: that is no wrong clock
+	in.Backups = append(in.Backups, backup("dc", at("2026-03-18 20:00"), orchestrator.Verified))
+	if have := kept(retention.Make(in)); have != "03-21" {
+		t.Errorf("13 hours ahead: kept %s", have)
+	}
+}
+
+// TestUnverifiedOfPredecessor: disks of the predecessor have backups that it was told to make no sums of. Nobody recorded that they are bad.
+func TestUnverifiedOfPredecessor(t *testing.T) {
+	in := retention.Input{Now: at("2026-03-20 21:00"), Machines: map[string]retention.Rules{"dc": {Versions: 50, UnverifiedDays: 20}}}
+	for month := range 6 {
+		b := backup("dc", at("2025-06-01 00:00").AddDate(0, month, 0), orchestrator.Unverified)
+		b.Legacy = true
+		in.Backups = append(in.Backups, b)
+	}
+	if gone := retention.Make(in).Deletions(); len(gone) != 0 {
+		t.Errorf("deleted: %+v", gone)
+	}
+}
+
 // TestRandomPlans holds plans of random backups and rules against what is promised.
 func TestRandomPlans(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed(t), 1))

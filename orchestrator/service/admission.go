@@ -114,7 +114,8 @@ func (s *Service) releasable(ctx context.Context, b Buffer) ([]orchestrator.Back
 
 // released tells whether the record of a backup on the buffer allows its removal (Buffer.Release).
 func released(b orchestrator.Backup) bool {
-	return b.Verdict == orchestrator.Verified || b.Verdict == orchestrator.Skipped
+	// Of the predecessor's backups nobody knows: its sums prove that the source was read, not that there is a copy.
+	return !b.Legacy && !b.Pinned && (b.Verdict == orchestrator.Verified || b.Verdict == orchestrator.Skipped)
 }
 
 func (s *Service) removeFromBuffer(ctx context.Context, b Buffer, name, why string) error {

@@ -188,3 +188,30 @@ func TestReload(t *testing.T) {
 		t.Errorf("snapshots closed: have %d, want 1", closed)
 	}
 }
+
+// What a failed backup left on the buffer is removed; one whose volume was unmounted by hand is not mounted again by whoever looks.
+func TestLeftOnBuffer(t *testing.T) {
+	r := newRig(t, func(w *world, life int) *Snapshot {
+		return w.snapshot(life, w.machine(life, "a", ViaBuffer))
+	})
+	r.mu.Lock()
+	r.full = errors.New("no space left on device")
+	r.mu.Unlock()
+	round := r.round()
+	if m := round.Machines[0]; m.Outcome != Failed || len(r.discarded) != 1 || r.discarded[0] != m.Backup {
+		t.Errorf("have %+v, discarded %q", m, r.discarded)
+	}
+	must(t, r.s.Pause("umount", Lease{Rounds: true, Copies: true, Unmounted: true, Reason: "by hand"}))
+	r.mu.Lock()
+	r.current = ""
+	r.mu.Unlock()
+	if _, _, _, err := r.s.Backups(t.Context()); !errors.Is(err, ErrPaused) {
+		t.Errorf("a look at the backups: have %v", err)
+	}
+	if err := r.s.RunNow(nil); !errors.Is(err, ErrBusy) {
+		t.Errorf("a round in a pause: have %v", err)
+	}
+	if r.current != "" {
+		t.Error("the volume was mounted again")
+	}
+}

@@ -28,6 +28,7 @@ func (s *Service) doBackup(ctx context.Context, i int) error {
 	now := s.p.Clock.Now()
 	switch {
 	case !ok:
+		s.discard(ctx, r)
 		return s.result(i, Result{Outcome: Failed, Text: "it is not in the configuration any more"})
 	case r.Outcome == Waiting && m.Blocked != nil && m.Blocked.Blocked(now):
 		return s.result(i, Result{Outcome: Blocked, Text: "its blocked hours"})
@@ -48,6 +49,7 @@ func (s *Service) doBackup(ctx context.Context, i int) error {
 		s.waitFor(ctx, event, time.Time{})
 		return nil
 	case err != nil:
+		s.discard(ctx, r)
 		r.Outcome, r.Text = Failed, err.Error()
 	case r.Outcome == Begun:
 		return nil
@@ -57,6 +59,17 @@ func (s *Service) doBackup(ctx context.Context, i int) error {
 	}
 	s.closeTrees(ctx, false)
 	return nil
+}
+
+// discard removes what a failed backup has left on the buffer.
+func (s *Service) discard(ctx context.Context, r Result) {
+	b := s.snapshot().Buffer
+	if r.Way != ViaBuffer || b == nil || r.Backup == "" {
+		return
+	}
+	if err := b.Discard(ctx, r.Backup); err != nil {
+		s.say(orchestrator.Warning, "", fmt.Sprintf("remove what is there of %s on the buffer: %v", r.Backup, err))
+	}
 }
 
 // beginMachine chooses the way and the name of the backup.
@@ -181,8 +194,11 @@ func (s *Service) toVolume(ctx context.Context, m Machine, r Result) (Result, er
 		return r, fmt.Errorf("attempt %d: %s; it is tried again by itself", job.Attempts, job.Error)
 	}
 	s.mu.Lock()
-	trouble := s.trouble
+	trouble, stuck := s.trouble, s.stuck[r.Backup]
 	s.mu.Unlock()
+	if stuck != "" && trouble == "" {
+		return r, fmt.Errorf("%s; it is tried again by itself", stuck)
+	}
 	if limit := s.settings().AdmissionLimit; trouble != "" && limit > 0 && s.p.Clock.Now().Sub(r.Begun) >= limit {
 		return r, fmt.Errorf("no volume since %s: %s; the job stays", r.Begun.Format(time.DateTime), trouble)
 	}

@@ -25,6 +25,12 @@ func (s *Service) RunNow(machines []string) error {
 			refused = fmt.Errorf("%w: a round is running or asked for already", ErrBusy)
 			return
 		}
+		for owner, l := range st.Leases {
+			if owner != roundOwner && l.Rounds {
+				refused = fmt.Errorf("%w: paused by %s; `tresor resume` ends that", ErrBusy, owner)
+				return
+			}
+		}
 		delete(st.Leases, roundOwner)
 		st.Request = &Request{Machines: machines, Why: requested}
 	})

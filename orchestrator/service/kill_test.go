@@ -72,7 +72,7 @@ func TestKill(t *testing.T) {
 		if st.Round == nil && st.Request == nil {
 			jobs, err := r.s.Jobs()
 			if err == nil && open(jobs) == 0 && st.Wish == nil {
-				if kills >= limit && asked >= rounds && int(st.Counters.Published) == len(w.jobs) {
+				if kills >= limit && asked >= rounds && int(st.Counters.Published) == len(jobs) {
 					break
 				}
 				switch {

@@ -190,6 +190,8 @@ type Buffer interface {
 	List(ctx context.Context) ([]orchestrator.Backup, error)
 	// Make copies a tree to the buffer. When it returns nil the backup is complete and durable. What an earlier try of the same name left is replaced.
 	Make(ctx context.Context, name string, m Machine, roots []orchestrator.Root) (orchestrator.Record, error)
+	// Discard removes what is there of a backup that did not become whole.
+	Discard(ctx context.Context, name string) error
 	// Dir is where a backup lies.
 	Dir(name string) string
 	// Release notes durably that a verified copy is on a volume, so that the backup may be removed.

@@ -196,7 +196,7 @@ func (s *Service) doOverdue() error {
 		mem := st.Machines[m.Name]
 		since := mem.Good
 		if since.IsZero() {
-			since = s.began // it may be new
+			since = mem.Seen // it may be new
 		}
 		if limit <= 0 || now.Sub(since) < limit || mem.Told.After(since) && now.Sub(mem.Told) < limit {
 			continue

@@ -22,7 +22,8 @@ type Service struct {
 	end      Ending
 	ending   bool // end was asked for
 	reload   bool
-	once     bool   // ends when there is nothing more to do
+	once     bool   // ends when there is nothing more to do, or nothing can be done
+	gaveUp   error  // why nothing can be done; with once only
 	now      string // what the loop does; empty: it waits
 	copies   string // the same of the worker
 	hold     time.Time
@@ -30,6 +31,7 @@ type Service struct {
 	volume   Volume // in use, as it was seen last; without a name: none
 	trouble  string // why there is no volume
 	trees    map[string]*openTree
+	stuck    map[string]string       // why the job of a backup cannot be begun
 	cut      context.CancelCauseFunc // ends the loop's work; nil before Run
 	pause    func()                  // opens the gates that leases keep shut; nil: none are
 	events   chan struct{}           // closed and replaced when something happens
@@ -56,15 +58,36 @@ func New(ctx context.Context, p Parts) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{p: p, state: state, snap: snap, trees: map[string]*openTree{}, events: make(chan struct{}), began: p.Clock.Now()}
+	s := &Service{p: p, state: state, snap: snap, trees: map[string]*openTree{}, stuck: map[string]string{}, events: make(chan struct{}), began: p.Clock.Now()}
 	return s, nil
 }
 
-// Once makes Run end as soon as the rounds that were asked for are over and all jobs have ended.
+// Once makes Run end as soon as the rounds that were asked for are over and all jobs have ended, or when no volume can be used: GaveUp tells why. What
+// was begun goes on at the next Run.
 func (s *Service) Once() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.once = true
+}
+
+// GaveUp is why a Run that was to end by itself could not do what it had to do; nil: it could.
+func (s *Service) GaveUp() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gaveUp
+}
+
+// giveUp ends a Run that has nobody to wait for a disk with it.
+func (s *Service) giveUp(err error) {
+	s.mu.Lock()
+	once := s.once
+	if once && s.gaveUp == nil {
+		s.gaveUp = err
+	}
+	s.mu.Unlock()
+	if once {
+		s.Stop(true, false)
+	}
 }
 
 // Run works until somebody ends it, or ctx does, which cuts work off. What it leaves is unmounted, and goes on at the next Run.
@@ -118,6 +141,9 @@ func (s *Service) start() error {
 	if err != nil {
 		return err
 	}
+	s.mu.Lock()
+	s.overdue = now // the first look
+	s.mu.Unlock()
 	s.gate()
 	return s.account(context.Background())
 }
@@ -128,8 +154,8 @@ func (s *Service) staggerLocked(st *State) {
 		st.Machines = map[string]Memory{}
 	}
 	for i, m := range s.snap.Machines {
-		if r := st.Machines[m.Name]; !r.Seen {
-			r.Seen, r.Direct = true, stagger(s.snap.Settings.DirectRuns, i)
+		if r := st.Machines[m.Name]; r.Seen.IsZero() {
+			r.Seen, r.Direct = s.p.Clock.Now().UTC(), stagger(s.snap.Settings.DirectRuns, i)
 			st.Machines[m.Name] = r
 		}
 	}
@@ -144,8 +170,12 @@ func (s *Service) moment() moment {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.state.clone()
+	settings, timers := s.snap.Settings, s.snap.Times
+	if s.once { // nothing begins by itself
+		settings.PauseAfterRound, settings.Continuous, timers = true, false, nil
+	}
 	return moment{
-		now: s.p.Clock.Now(), state: &st, settings: s.snap.Settings, timers: s.snap.Times, began: s.began,
+		now: s.p.Clock.Now(), state: &st, settings: settings, timers: timers, began: s.began,
 		stop: s.ending, cut: s.end.Now, reload: s.reload, jobs: open(jobs), unknown: err != nil, overdue: s.overdue, hold: s.hold, volume: s.trouble == "",
 	}
 }
@@ -194,7 +224,11 @@ func (s *Service) perform(ctx context.Context, step Step, event <-chan struct{})
 		s.at("")
 		s.waitFor(ctx, event, step.Until)
 	}
-	if err == nil || wasCutBy(err) {
+	if err == nil {
+		return
+	}
+	if wasCutBy(err) { // it is tried again when the gate opens
+		s.waitFor(ctx, event, s.p.Clock.Now().Add(time.Second))
 		return
 	}
 	s.say(orchestrator.Failure, "", fmt.Sprintf("%s: %v", step.Do, err))

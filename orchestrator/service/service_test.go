@@ -284,6 +284,32 @@ func TestFailOver(t *testing.T) {
 	r.until("the job that stayed is done", func(st State) bool { return st.Counters.Published == 3 })
 }
 
+// A job that cannot even be begun keeps neither its round nor other jobs waiting.
+func TestStuckJob(t *testing.T) {
+	r := newRig(t, func(w *world, life int) *Snapshot {
+		return w.snapshot(life, w.machine(life, "gone", ViaVolume), w.machine(life, "other", ViaVolume))
+	})
+	r.mu.Lock()
+	r.slow = make(chan struct{})
+	r.mu.Unlock()
+	must(t, r.s.RunNow(nil))
+	r.until("it copies", func(State) bool { return r.isWorking() })
+	r.s.Stop(true, false)
+	r.ended()
+	r.mu.Lock()
+	r.slow, r.broken["gone"] = nil, errors.New("no such directory")
+	r.mu.Unlock()
+	r.begin()
+	st := r.until("the round ends", func(st State) bool { return st.Counters.Rounds == 1 })
+	if m := st.LastRound.Machines; m[0].Outcome != Failed || !strings.Contains(m[0].Text, "no such directory") || m[1].Outcome != Good {
+		t.Errorf("have %+v", m)
+	}
+	r.mu.Lock()
+	delete(r.broken, "gone")
+	r.mu.Unlock()
+	r.until("the job ends when its source is there again", func(st State) bool { return st.Counters.Published == 2 })
+}
+
 // Jobs are tried three times; then people are told, the source stays, and an operator decides.
 func TestJobFails(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {

@@ -40,7 +40,9 @@ type Lease struct {
 	Until  time.Time `json:"until,omitzero"` // zero: no end
 	Rounds bool      `json:"rounds"`         // no machine is begun
 	Copies bool      `json:"copies"`         // no job is worked off
-	Reason string    `json:"reason,omitempty"`
+	// Unmounted: the volume stays unmounted, so that nobody uses it.
+	Unmounted bool   `json:"unmounted,omitempty"`
+	Reason    string `json:"reason,omitempty"`
 }
 
 // Wish is a switch that was asked for.
@@ -49,6 +51,7 @@ type Wish struct {
 	To     string    `json:"to,omitempty"` // empty: the next one of the rotation
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason,omitempty"`
+	Dead   bool      `json:"dead,omitempty"` // the volume in use does not answer: nothing more is done with it
 	// From is the volume that was in use when the switch began; empty: it did not begin. After a crash another one in use says that it is done.
 	From string `json:"from,omitempty"`
 }
@@ -136,10 +139,10 @@ type Memory struct {
 	Error   string    `json:"error,omitempty"` // of the last try, if it failed
 	Bytes   int64     `json:"bytes,omitempty"` // of the last backup
 	Direct  int       `json:"direct,omitempty"`
-	Told    time.Time `json:"told,omitzero"`     // when it was reported as overdue
-	Waiting time.Time `json:"waiting,omitzero"`  // for room on the buffer, since
-	Warned  bool      `json:"warned,omitempty"`  // of that
-	Seen    bool      `json:"counted,omitempty"` // Direct was staggered
+	Told    time.Time `json:"told,omitzero"`    // when it was reported as overdue
+	Waiting time.Time `json:"waiting,omitzero"` // for room on the buffer, since
+	Warned  bool      `json:"warned,omitempty"` // of that
+	Seen    time.Time `json:"seen,omitzero"`    // in the configuration, first
 }
 
 // VolumeNote is what was seen of a volume when it was mounted last.

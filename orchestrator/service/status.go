@@ -65,7 +65,10 @@ func (s *Service) Status(ctx context.Context) Status {
 	sn := s.snapshot()
 	out := StatusOf(ctx, s.p.Clock.Now(), st, sn, s.p.Jobs)
 	s.mu.Lock()
-	out.Now, out.Volume, out.Trouble = s.nowLocked(), s.volume.Name, s.trouble
+	out.Now, out.Trouble = s.nowLocked(), s.trouble
+	if s.volume.Name != "" {
+		out.Volume = s.volume.Name
+	}
 	s.mu.Unlock()
 	out.Running = true
 	return out

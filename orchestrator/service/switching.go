@@ -28,7 +28,7 @@ func (s *Service) doSwitch(ctx context.Context) error {
 		return s.switchEnded(wish, Switched{From: wish.From, To: v.Name}, "The report was lost with a restart of the service.", nil)
 	}
 	report := ""
-	if err == nil {
+	if err == nil && !wish.Dead {
 		report = s.beforeSwitch(ctx, v)
 	}
 	if st.NoSwitch {

@@ -14,6 +14,11 @@ func (s *Service) openVolume(ctx context.Context) (Volume, error) {
 	if err := ctx.Err(); err != nil {
 		return Volume{}, context.Cause(ctx)
 	}
+	for owner, l := range s.State().Leases {
+		if l.Unmounted {
+			return Volume{}, fmt.Errorf("%w by %s: %s", ErrPaused, owner, l.Reason)
+		}
+	}
 	vs := s.snapshot().Volumes
 	v, err := vs.Open(ctx)
 	if err == nil {
@@ -48,7 +53,7 @@ func (s *Service) lost(name string, cause error) {
 		}
 		st.FailOvers = recent
 		if name != "" && st.Wish == nil && len(recent) < set.FailOverLimit {
-			st.Wish = &Wish{Since: now, Reason: fmt.Sprintf("volume %s cannot be used: %v", name, cause)}
+			st.Wish = &Wish{Since: now, Dead: true, Reason: fmt.Sprintf("volume %s cannot be used: %v", name, cause)}
 			st.FailOvers = append(st.FailOvers, now)
 			asked = true
 		}

@@ -12,7 +12,8 @@ import (
 
 // workJobs works the jobs off, one at a time, until ctx ends.
 func (s *Service) workJobs(ctx context.Context) {
-	said := "" // what was said last: the same again helps nobody
+	s.firstVolume(ctx)
+	later := map[string]time.Time{} // jobs that could not even be begun, by id: others go first
 	for ctx.Err() == nil {
 		event := s.happens()
 		jobs, err := s.p.Jobs.List()
@@ -24,24 +25,51 @@ func (s *Service) workJobs(ctx context.Context) {
 		if err := s.account(ctx); err != nil {
 			s.say(orchestrator.Failure, "", "ended jobs: "+err.Error())
 		}
-		job, until, ok := nextJob(jobs, s.p.Clock.Now())
+		job, until, ok := nextJob(jobs, later, s.p.Clock.Now())
 		if !ok {
 			s.waitUnlessEnded(ctx, event, until)
 			continue
 		}
 		err = s.workJob(ctx, job)
-		if err == nil {
-			continue
+		switch {
+		case wasCutBy(err):
+			s.waitUnlessEnded(ctx, event, time.Time{})
+		case err != nil:
+			later[job.ID] = s.p.Clock.Now().Add(s.settings().Poll)
+			s.stuckAt(job, err.Error())
+		default:
+			delete(later, job.ID)
+			s.stuckAt(job, "")
 		}
-		if !wasCutBy(err) {
-			if text := fmt.Sprintf("job of %s: %v", job.Backup, err); text != said {
-				s.say(orchestrator.Failure, "", text)
-				said = text
-			}
-			s.waitUnlessEnded(ctx, s.happens(), s.p.Clock.Now().Add(s.settings().Poll))
-			continue
-		}
-		s.waitUnlessEnded(ctx, event, time.Time{})
+	}
+}
+
+// firstVolume mounts the volume at the start, so that it can be looked at, and a missing disk is told before the night.
+func (s *Service) firstVolume(ctx context.Context) {
+	ctx, done, err := s.work.enter(ctx, copying)
+	if err != nil {
+		return
+	}
+	defer s.tell()
+	defer done()
+	if _, err := s.openVolume(ctx); err != nil && !wasCutBy(cutOr(ctx, err)) {
+		s.say(orchestrator.Warning, "", err.Error())
+	}
+}
+
+// stuckAt notes why a job cannot be begun, for the round that waits for it; the same again is not said again.
+func (s *Service) stuckAt(j Job, why string) {
+	s.mu.Lock()
+	same := s.stuck[j.Backup] == why
+	if why == "" {
+		delete(s.stuck, j.Backup)
+	} else {
+		s.stuck[j.Backup] = why
+	}
+	s.tellLocked()
+	s.mu.Unlock()
+	if why != "" && !same {
+		s.say(orchestrator.Failure, "", fmt.Sprintf("job of %s: %s; it is tried again every %s", j.Backup, why, s.settings().Poll))
 	}
 }
 
@@ -53,18 +81,22 @@ func (s *Service) waitUnlessEnded(ctx context.Context, event <-chan struct{}, un
 }
 
 // nextJob is the first job that may be worked off now: of each machine only its oldest one that is not ended may. until is when another one may.
-func nextJob(list []Job, now time.Time) (job Job, until time.Time, ok bool) {
+func nextJob(list []Job, later map[string]time.Time, now time.Time) (job Job, until time.Time, ok bool) {
 	seen := map[string]bool{}
 	for _, j := range list {
 		if j.Ended || seen[j.Machine] {
 			continue
 		}
 		seen[j.Machine] = true
-		if !j.After.After(now) {
+		due := j.After
+		if later[j.ID].After(due) {
+			due = later[j.ID]
+		}
+		if !due.After(now) {
 			return j, time.Time{}, true
 		}
-		if until.IsZero() || j.After.Before(until) {
-			until = j.After
+		if until.IsZero() || due.Before(until) {
+			until = due
 		}
 	}
 	return Job{}, until, false
@@ -80,7 +112,10 @@ func (s *Service) workJob(ctx context.Context, job Job) error {
 	defer done()
 	v, err := s.openVolume(ctx)
 	if err != nil {
-		return cutOr(ctx, err)
+		if err = cutOr(ctx, err); !wasCutBy(err) {
+			s.giveUp(err)
+		}
+		return err
 	}
 	var roots []orchestrator.Root
 	if job.Way == ViaVolume {
@@ -104,8 +139,8 @@ func (s *Service) workJob(ctx context.Context, job Job) error {
 	if err := cutOr(ctx, err); wasCutBy(err) {
 		return err
 	}
-	if err != nil && now.ID == "" {
-		return err
+	if err != nil && (now.ID == "" || !now.Ended && !now.After.After(s.p.Clock.Now())) {
+		return err // no attempt was made
 	}
 	if err != nil && !now.Ended {
 		s.say(orchestrator.Warning, "", fmt.Sprintf("attempt %d to copy %s: %v; the next one at %s", now.Attempts, job.Backup, err, now.After.Format(time.RFC3339)))

@@ -20,76 +20,33 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// hands is a clock that is moved by the test.
-type hands struct {
-	mu      sync.Mutex
-	now     time.Time
-	waiters map[chan struct{}]time.Time
-}
-
-func newHands() *hands {
-	return &hands{now: time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC), waiters: map[chan struct{}]time.Time{}}
-}
-
-func (h *hands) Now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.now
-}
-
-func (h *hands) Sleep(ctx context.Context, d time.Duration) error {
-	h.mu.Lock()
-	c := make(chan struct{})
-	h.waiters[c] = h.now.Add(d)
-	h.mu.Unlock()
-	select {
-	case <-c:
-		return nil
-	case <-ctx.Done():
-		h.mu.Lock()
-		delete(h.waiters, c)
-		h.mu.Unlock()
-		return context.Cause(ctx)
-	}
-}
-
-func (h *hands) move(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.now = h.now.Add(d)
-	for c, t := range h.waiters {
-		if !t.After(h.now) {
-			close(c)
-			delete(h.waiters, c)
-		}
-	}
-}
-
 // world is everything outside of the loop, as it survives the loop's death.
 type world struct {
 	t     testing.TB
 	clock *hands
 
-	mu       sync.Mutex
-	jobs     []Job
-	lastID   int
-	volumes  map[string][]orchestrator.Backup // by volume
-	order    []string
-	current  string
-	switches int
-	dead     map[string]string // volumes that cannot be used, and why
-	buffer   []orchestrator.Backup
-	free     int64
-	used     int
-	events   []orchestrator.Event
-	log      []string
-	opened   map[string]int // sources that are open, by machine
-	broken   map[string]error
-	jobError func(j Job, attempt int) error
-	slow     chan struct{} // nil: jobs do not wait; else until it is closed
-	working  int
-	verdict  orchestrator.Verdict
-	targets  map[string][]string
+	mu        sync.Mutex
+	jobs      []Job
+	lastID    int
+	volumes   map[string][]orchestrator.Backup // by volume
+	order     []string
+	current   string
+	switches  int
+	dead      map[string]string // volumes that cannot be used, and why
+	buffer    []orchestrator.Backup
+	free      int64
+	used      int
+	events    []orchestrator.Event
+	log       []string
+	opened    map[string]int // sources that are open, by machine
+	broken    map[string]error
+	jobError  func(j Job, attempt int) error
+	slow      chan struct{} // nil: jobs do not wait; else until it is closed
+	working   int
+	verdict   orchestrator.Verdict
+	targets   map[string][]string
+	discarded []string // from the buffer
+	full      error    // of the buffer
 
 	life    int // which incarnation is alive
 	ops     int
@@ -280,7 +237,7 @@ func (f fakeJobs) Add(_ context.Context, o Order) (j Job, err error) {
 			}
 		}
 		f.w.lastID++
-		j = Job{ID: fmt.Sprint(f.w.lastID), Backup: o.Backup, Machine: o.Machine, Way: ViaVolume, State: "queued", Made: f.w.clock.now}
+		j = Job{ID: fmt.Sprint(f.w.lastID), Backup: o.Backup, Machine: o.Machine, Way: ViaVolume, State: "queued", Made: f.w.clock.Now()}
 		if o.Buffer != "" {
 			j.Way = ViaBuffer
 		}
@@ -394,12 +351,19 @@ func (f fakeBuffer) List(context.Context) ([]orchestrator.Backup, error) {
 
 func (f fakeBuffer) Make(_ context.Context, name string, m Machine, _ []orchestrator.Root) (r orchestrator.Record, err error) {
 	err = f.w.op(f.life, func() error {
+		if f.w.full != nil {
+			return f.w.full
+		}
 		r = orchestrator.Record{Name: name, Machine: m.Name, Bytes: 2e6}
 		f.w.buffer = append(f.w.buffer, orchestrator.Backup{Record: r, Dir: f.Dir(name)})
 		f.w.free -= 2e6
 		return nil
 	})
 	return r, err
+}
+
+func (f fakeBuffer) Discard(_ context.Context, name string) error {
+	return f.w.op(f.life, func() error { f.w.discarded = append(f.w.discarded, name); return nil })
 }
 
 func (f fakeBuffer) Dir(name string) string { return "/buffer/" + name }
@@ -454,6 +418,8 @@ func (f fakeKeeper) Backups(_ context.Context, v Volume) ([]orchestrator.Backup,
 }
 
 func (f fakeKeeper) Prune(_ context.Context, v Volume, busy []string, atSwitch, dry bool) (Pruned, error) {
+	f.w.mu.Lock()
+	defer f.w.mu.Unlock()
 	return Pruned{Kept: len(f.w.volumes[v.Name]), Limit: "50 versions"}, nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // snapshotsDir is where the snapshots of a subvolume are by default: in it. A snapshot shows the directory and, in it, an empty one for each snapshot
@@ -51,7 +53,7 @@ func (b *btrfs) create(ctx context.Context, name string) error {
 	if err := os.Mkdir(b.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("directory of the snapshots: %w", err)
 	}
-	_, err := b.run(ctx, Command{Argv: []string{"btrfs", "subvolume", "snapshot", "-r", b.subvolume, b.path(name)}, Deadline: commandTime})
+	_, err := b.run(ctx, Command{Argv: []string{"btrfs", "subvolume", "snapshot", "-r", b.subvolume, b.path(name)}, Deadline: commandTime, Patience: patience})
 	if err != nil {
 		b.tidy()
 	}
@@ -69,7 +71,7 @@ func (b *btrfs) list(ctx context.Context) (list []found, err error) {
 	}
 	var source subvolume
 	for _, e := range entries {
-		if !isOurs(e.Name()) || !e.IsDir() {
+		if !isOurs(e.Name()) || !e.IsDir() || !isSubvolume(b.path(e.Name())) {
 			continue
 		}
 		if source == (subvolume{}) {
@@ -88,6 +90,15 @@ func (b *btrfs) list(ctx context.Context) (list []found, err error) {
 	return list, nil
 }
 
+// isSubvolume tells the top of a subvolume from a directory: it has a number that no other file has. Where the subvolume itself came from a snapshot, empty
+// directories stand in for the snapshots of that time. What cannot be looked at is left to the program, for its words.
+func isSubvolume(path string) bool {
+	const first = 256
+	var st unix.Stat_t
+	err := unix.Lstat(path, &st)
+	return err == nil && st.Ino == first || err != nil && !errors.Is(err, unix.ENOENT)
+}
+
 func (b *btrfs) mount(ctx context.Context, name, dir string) error {
 	_, err := b.run(ctx, Command{Argv: []string{"mount", "-o", "bind," + mountOptions, b.path(name), dir}})
 	return err
@@ -95,7 +106,7 @@ func (b *btrfs) mount(ctx context.Context, name, dir string) error {
 
 // destroy waits until the deletion is on the disk. The directory goes with its last snapshot.
 func (b *btrfs) destroy(ctx context.Context, name string) error {
-	_, err := b.run(ctx, Command{Argv: []string{"btrfs", "subvolume", "delete", "--commit-after", b.path(name)}, Deadline: commandTime})
+	_, err := b.run(ctx, Command{Argv: []string{"btrfs", "subvolume", "delete", "--commit-after", b.path(name)}, Deadline: commandTime, Patience: patience})
 	if err == nil {
 		b.tidy()
 	}

@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"tresor/orchestrator"
+	"tresor/orchestrator/internal/deadline"
 )
 
 var (
@@ -69,11 +71,16 @@ func (d *Dir) Machine() string { return d.machine }
 // Kind is "dir".
 func (d *Dir) Kind() string { return "dir" }
 
+// lookTime is how long a directory may take to answer: that of a server that is gone never does.
+const lookTime = time.Minute
+
 // Open looks that every path is there. A path that is a symbolic link is refused: only the link would be backed up. Dirs have no token.
-func (d *Dir) Open(_ context.Context, _ string) (orchestrator.Tree, error) {
+func (d *Dir) Open(ctx context.Context, _ string) (orchestrator.Tree, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lookTime, fmt.Errorf("not done within %v", lookTime))
+	defer cancel()
 	var bad []error
 	for _, r := range d.roots {
-		info, err := os.Lstat(r.Path)
+		info, err := deadline.Run(ctx, "look at "+r.Path, func() (os.FileInfo, error) { return os.Lstat(r.Path) })
 		if err == nil && info.Mode()&os.ModeSymlink != 0 {
 			target, linkErr := filepath.EvalSymlinks(r.Path)
 			err = fmt.Errorf("path %s: it is a symbolic link: name what it leads to (%s)", r.Path, target)

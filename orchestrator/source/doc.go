@@ -13,8 +13,10 @@
 //
 //   - A snapshot is called tresor- and a ULID. Nothing without such a name is ever destroyed, no snapshot of another dataset, subvolume or volume, none
 //     that is open and none that a kept token names. Nothing is ever made or destroyed recursively.
+//   - Nothing is unmounted but snapshots with such a name, wherever else something is mounted below the directory.
 //   - What Open made it undoes when it fails, whatever the context says by then: clean-up has a context and a deadline of its own. What could not be
-//     undone is named in the error, and the next Clean finds it.
+//     undone is named in the error, and the next Clean finds it; that also finishes a tree whose Close or Suspend failed.
+//   - No program is waited for without end, not even one that the kernel keeps. It is asked to end, and killed with its children when its patience is over.
 //   - A token is the ULID. Open with the token of a snapshot that is still there and sound gives that one again; otherwise it makes a new one,
 //     with another token. Suspend of a tree (orchestrator.Suspender) unmounts and leaves the snapshot for that.
 //   - A machine is mounted at the same path each time, Dir/MACHINE/NAME, so that programs that remember files by their path (borg) know them again.

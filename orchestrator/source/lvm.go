@@ -68,7 +68,7 @@ func (l *lvm) create(ctx context.Context, name string) error {
 	if l.v.Size != Thin {
 		argv = []string{"lvcreate", "--snapshot", sizeFlag(l.v.Size), l.v.Size, "--name", name}
 	}
-	_, err := l.run(ctx, Command{Argv: append(argv, l.v.Group+"/"+l.v.Name), Deadline: commandTime})
+	_, err := l.run(ctx, Command{Argv: append(argv, l.v.Group+"/"+l.v.Name), Deadline: commandTime, Patience: patience})
 	return err
 }
 
@@ -135,6 +135,6 @@ func (l *lvm) mount(ctx context.Context, name, dir string) error {
 }
 
 func (l *lvm) destroy(ctx context.Context, name string) error {
-	_, err := l.run(ctx, Command{Argv: []string{"lvremove", "--yes", l.v.Group + "/" + name}, Deadline: commandTime})
+	_, err := l.run(ctx, Command{Argv: []string{"lvremove", "--yes", l.v.Group + "/" + name}, Deadline: commandTime, Patience: patience})
 	return err
 }

@@ -1,13 +1,9 @@
 package source
 
 import (
-	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -41,9 +37,10 @@ type Place struct {
 	random io.Reader
 	mounts func() ([]mountinfo.Mount, error) // what is mounted now
 
-	mu   sync.Mutex      // guards the maps; leaf, no I/O
-	ids  map[string]bool // of snapshots that are open
-	base map[string]bool // directories in use
+	mu      sync.Mutex      // guards the maps; leaf, no I/O
+	ids     map[string]bool // of snapshots that are open
+	base    map[string]bool // directories in use
+	closing map[*tree]bool  // trees whose Close or Suspend has begun and did not succeed yet
 }
 
 // NewPlace makes a Place. Nothing is touched on the disk.
@@ -51,7 +48,8 @@ func NewPlace(o PlaceOptions) (*Place, error) {
 	if !filepath.IsAbs(o.Dir) || filepath.Clean(o.Dir) == "/" {
 		return nil, fmt.Errorf("directory for mounted snapshots %q: want an absolute path, and not /", o.Dir)
 	}
-	p := &Place{dir: filepath.Clean(o.Dir), run: o.Run, clock: o.Clock, random: o.Rand, mounts: mountinfo.Current, ids: map[string]bool{}, base: map[string]bool{}}
+	p := &Place{dir: unlinked(filepath.Clean(o.Dir)), run: o.Run, clock: o.Clock, random: o.Rand, mounts: mountinfo.Current,
+		ids: map[string]bool{}, base: map[string]bool{}, closing: map[*tree]bool{}}
 	if p.run == nil {
 		p.run = System()
 	}
@@ -62,6 +60,17 @@ func NewPlace(o PlaceOptions) (*Place, error) {
 		p.random = rand.Reader
 	}
 	return p, nil
+}
+
+// unlinked is a path without the symbolic links in the part of it that is there: the mount table knows none.
+func unlinked(dir string) string {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		return real
+	}
+	if parent := filepath.Dir(dir); parent != dir {
+		return filepath.Join(unlinked(parent), filepath.Base(dir))
+	}
+	return dir
 }
 
 // newID is that of a snapshot.
@@ -95,10 +104,45 @@ func (p *Place) unclaim(base, id string) {
 	delete(p.base, base)
 }
 
-func (p *Place) isOpen(id string) bool {
+// take claims a snapshot that is to be destroyed; false: it is open.
+func (p *Place) take(id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ids[id]
+	if p.ids[id] {
+		return false
+	}
+	p.ids[id] = true
+	return true
+}
+
+// unfinished notes a tree that is being closed, finished one that is closed. What stays noted is tried again.
+func (p *Place) unfinished(t *tree) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closing[t] = true
+}
+
+func (p *Place) finished(t *tree) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.closing, t)
+	delete(p.ids, t.id)
+	delete(p.base, t.base)
+}
+
+// retry hands out the machine's trees that are noted.
+func (p *Place) retry(machine string, do func(*tree)) {
+	p.mu.Lock()
+	var list []*tree
+	for t := range p.closing {
+		if t.s.machine == machine {
+			list = append(list, t)
+		}
+	}
+	p.mu.Unlock()
+	for _, t := range list {
+		do(t)
+	}
 }
 
 // inUse tells whether a path belongs to an open tree.
@@ -111,74 +155,4 @@ func (p *Place) inUse(path string) bool {
 		}
 	}
 	return false
-}
-
-// Sweep unmounts what earlier processes left below the directory and removes the mount points. Trees that are open are left alone. What is no
-// empty directory stays: it is not ours.
-func (p *Place) Sweep(ctx context.Context) error {
-	bad := p.unmountBelow(ctx, p.dir)
-	entries, err := os.ReadDir(p.dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(bad, fmt.Errorf("sweep: %w", err))
-	}
-	for _, e := range entries {
-		if path := filepath.Join(p.dir, e.Name()); e.IsDir() && !p.inUse(path) {
-			bad = errors.Join(bad, removeEmpty(path))
-		}
-	}
-	return bad
-}
-
-// unmountBelow takes away what is mounted at dir and below, the innermost first, but for open trees.
-func (p *Place) unmountBelow(ctx context.Context, dir string) error {
-	list, err := p.mounts()
-	if err != nil {
-		return err
-	}
-	var bad error
-	for i := len(list) - 1; i >= 0; i-- { // in the order of mounting, so backwards
-		if point := list[i].Point; (point == dir || inside(point, dir)) && point != p.dir && !p.inUse(point) {
-			bad = errors.Join(bad, p.unmount(ctx, point))
-		}
-	}
-	return bad
-}
-
-// unmount takes one mount away and tries again while it is in use.
-func (p *Place) unmount(ctx context.Context, point string) error {
-	return p.insist(ctx, func() error {
-		_, err := p.run(ctx, Command{Argv: []string{"umount", point}})
-		return err
-	})
-}
-
-// insist calls do until it succeeds, a few times.
-func (p *Place) insist(ctx context.Context, do func() error) error {
-	for i := 1; ; i++ {
-		err := do()
-		if err == nil || i == attempts {
-			return err
-		}
-		if waitErr := p.clock.Sleep(ctx, betweenThem); waitErr != nil {
-			return errors.Join(err, waitErr)
-		}
-	}
-}
-
-// removeEmpty removes a directory and the empty directories in it. What is on another file system, or no directory, makes it fail.
-func removeEmpty(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("remove a mount point: %w", err)
-	}
-	var bad error
-	for _, e := range entries {
-		if e.IsDir() {
-			bad = errors.Join(bad, removeEmpty(filepath.Join(dir, e.Name())))
-		}
-	}
-	if err := os.Remove(dir); err != nil && bad == nil {
-		return fmt.Errorf("remove a mount point: %w", err)
-	}
-	return bad
 }

@@ -18,7 +18,8 @@ import (
 type system struct {
 	t         *testing.T
 	lines     []string
-	snapshots []string // full names: tank/data@x, vg0/x
+	patience  []time.Duration // of each line
+	snapshots []string        // full names: tank/data@x, vg0/x
 	mounts    []mountinfo.Mount
 	origin    string            // of LVM snapshots made by us
 	attr      map[string]string // of an LVM snapshot, if not sound
@@ -27,7 +28,7 @@ type system struct {
 }
 
 func (s *system) run(ctx context.Context, c Command) ([]byte, error) {
-	s.lines = append(s.lines, strings.Join(c.Argv, " "))
+	s.lines, s.patience = append(s.lines, strings.Join(c.Argv, " ")), append(s.patience, c.Patience)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -67,7 +68,7 @@ func (s *system) do(argv []string) []byte {
 	case "blkid --probe":
 		return []byte("xfs\n")
 	case "mount -t":
-		s.mounts = append(s.mounts, mountinfo.Mount{Point: last, ReadOnly: true})
+		s.mounts = append(s.mounts, mounted(argv[len(argv)-2], last))
 	case "umount " + last:
 		i := slices.IndexFunc(s.mounts, func(m mountinfo.Mount) bool { return m.Point == last })
 		if i < 0 {
@@ -79,6 +80,14 @@ func (s *system) do(argv []string) []byte {
 		s.t.Errorf("command %q: nobody knows it", argv)
 	}
 	return nil
+}
+
+// mounted is how the kernel tells a mount of a snapshot.
+func mounted(device, point string) mountinfo.Mount {
+	if group, name, ok := strings.Cut(strings.TrimPrefix(device, "/dev/"), "/"); ok && strings.HasPrefix(device, "/dev/") {
+		device = "/dev/mapper/" + group + "-" + strings.ReplaceAll(name, "-", "--")
+	}
+	return mountinfo.Mount{Point: point, ReadOnly: true, Source: device, Root: "/"}
 }
 
 func (s *system) lvs() []byte {

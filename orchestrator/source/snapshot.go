@@ -90,6 +90,11 @@ func (s *Snapshot) Open(ctx context.Context, token string) (orchestrator.Tree, e
 	if err := ctx.Err(); err != nil {
 		return nil, s.fail(StepFind, context.Cause(ctx))
 	}
+	s.place.retry(s.machine, func(t *tree) { // one that could not be suspended, and is wanted again
+		if t.id == token {
+			_ = t.Suspend(ctx) // else its snapshot is busy, which is told below
+		}
+	})
 	id, made, err := s.choose(ctx, token)
 	if err != nil {
 		return nil, s.fail(StepFind, err)
@@ -125,9 +130,17 @@ func (s *Snapshot) choose(ctx context.Context, token string) (id string, made bo
 	return id, true, err
 }
 
-// Clean unmounts what earlier processes left mounted for this machine and destroys its snapshots, but for those that are open or whose token is in
-// keep. One that cannot be destroyed does not save the others.
+// Clean unmounts what earlier processes left mounted for this machine, and trees whose Close failed, and destroys its snapshots, but for those that are open or
+// whose token is in keep. One that cannot be destroyed does not save the others.
 func (s *Snapshot) Clean(ctx context.Context, keep []string) error {
+	var unfinished error
+	s.place.retry(s.machine, func(t *tree) {
+		unfinished = errors.Join(unfinished, t.close(ctx, !slices.Contains(keep, t.id)))
+	})
+	return errors.Join(unfinished, s.clean(ctx, keep))
+}
+
+func (s *Snapshot) clean(ctx context.Context, keep []string) error {
 	if err := s.place.unmountBelow(ctx, filepath.Join(s.place.dir, s.machine)); err != nil {
 		return s.fail(StepSweep, err)
 	}
@@ -139,12 +152,13 @@ func (s *Snapshot) Clean(ctx context.Context, keep []string) error {
 	var left []string
 	for _, f := range list {
 		id := strings.TrimPrefix(f.name, prefix)
-		if !isOurs(f.name) || slices.Contains(keep, id) || s.place.isOpen(id) {
+		if !isOurs(f.name) || slices.Contains(keep, id) || !s.place.take(id) { // so that nobody opens it meanwhile
 			continue
 		}
 		if err := s.destroy(ctx, f.name); err != nil {
 			bad, left = append(bad, err), append(left, "snapshot "+f.name)
 		}
+		s.place.unclaim("", id)
 	}
 	if len(bad) == 0 {
 		return nil
@@ -154,12 +168,21 @@ func (s *Snapshot) Clean(ctx context.Context, keep []string) error {
 	return e
 }
 
-// destroy destroys a snapshot. The name is looked at once more, since what is destroyed is gone.
+// destroy destroys a snapshot. The name is looked at once more, since what is destroyed is gone. A command that fails when the snapshot is gone has done it.
 func (s *Snapshot) destroy(ctx context.Context, name string) error {
 	if !isOurs(name) {
 		return fmt.Errorf("destroy snapshot %q: its name is not one of ours", name)
 	}
-	return s.place.insist(ctx, func() error { return s.s.destroy(ctx, name) })
+	return s.place.insist(ctx, func() error {
+		err := s.s.destroy(ctx, name)
+		if err == nil {
+			return nil
+		}
+		if list, listErr := s.s.list(ctx); listErr == nil && !slices.ContainsFunc(list, func(f found) bool { return f.name == name }) {
+			return nil
+		}
+		return err
+	})
 }
 
 // withCleanup is a context for undoing: it does not end with ctx, and has a deadline.
@@ -167,5 +190,9 @@ func withCleanup(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 }
 
-// commandTime is how long making or destroying a snapshot may take: both wait for the file system to write out.
-const commandTime = 10 * time.Minute
+// commandTime is how long making or destroying a snapshot may take: both wait for the file system to write out. patience is what they get to end by themselves
+// when nobody wants them any more: an LVM that is killed in the middle may leave its volume suspended, and all who write there waiting.
+const (
+	commandTime = 10 * time.Minute
+	patience    = 30 * time.Second
+)

@@ -123,7 +123,7 @@ func TestMountLies(t *testing.T) {
 	s := zfsSource(t, p)
 	sys.onCommand = func(argv []string) {
 		if argv[0] == "mount" {
-			sys.mounts = append(sys.mounts, mountinfo.Mount{Point: argv[len(argv)-1], ReadOnly: false})
+			sys.mounts = append(sys.mounts, mountinfo.Mount{Point: argv[len(argv)-1], Source: argv[len(argv)-2], Root: "/"})
 		}
 	}
 	p.mounts = func() ([]mountinfo.Mount, error) { return sys.mounts[:min(len(sys.mounts), 1)], nil }
@@ -231,9 +231,6 @@ func TestCloseAgain(t *testing.T) {
 			t.Errorf("%s fails: have error %v", command, err)
 		}
 		sys.fails = nil
-		if err := zfsSource(t, p).Clean(t.Context(), nil); err != nil || len(sys.snapshots) != 1 {
-			t.Errorf("Clean took the snapshot of an open tree: %v %q", err, sys.snapshots)
-		}
 		if err := tree.Close(t.Context()); err != nil {
 			t.Errorf("again: %v", err)
 		}

@@ -160,7 +160,7 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, point := range []string{other, p.dir, outer, inner} {
-		sys.mounts = append(sys.mounts, mountinfo.Mount{Point: point})
+		sys.mounts = append(sys.mounts, mountinfo.Mount{Point: point, Source: "tank/data@" + prefix + otherID, Root: "/"})
 	}
 	if err := p.Sweep(t.Context()); err != nil {
 		t.Fatal(err)

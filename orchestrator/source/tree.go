@@ -36,7 +36,7 @@ func (t *tree) Roots() []orchestrator.Root {
 // Token is the id of the snapshot.
 func (t *tree) Token() string { return t.id }
 
-// Close unmounts and destroys. After an error it may be called again, and tries what is left.
+// Close unmounts and destroys. After an error it may be called again, and tries what is left; so does the source's Clean.
 func (t *tree) Close(ctx context.Context) error { return t.close(ctx, true) }
 
 // Suspend unmounts and leaves the snapshot.
@@ -48,6 +48,7 @@ func (t *tree) close(ctx context.Context, destroy bool) error {
 	if t.closed {
 		return nil
 	}
+	t.s.place.unfinished(t)
 	ctx, cancel := withCleanup(ctx)
 	defer cancel()
 	if !t.unmounted {
@@ -66,7 +67,7 @@ func (t *tree) close(ctx context.Context, destroy bool) error {
 		}
 	}
 	t.closed = true
-	t.s.place.unclaim(t.base, t.id)
+	t.s.place.finished(t)
 	return nil
 }
 
@@ -85,6 +86,9 @@ func (t *tree) mount(ctx context.Context) error {
 		}
 		if m == nil {
 			break
+		}
+		if !isSnapshot(*m) {
+			return foreign(*m)
 		}
 		if err := t.s.place.unmount(ctx, t.point); err != nil {
 			return fmt.Errorf("take away what an earlier run left mounted: %w", err)
@@ -126,6 +130,9 @@ func (t *tree) unmount(ctx context.Context) error {
 		return err
 	}
 	if m != nil {
+		if !isSnapshot(*m) {
+			return foreign(*m)
+		}
 		if err := t.s.place.unmount(ctx, t.point); err != nil {
 			return err
 		}

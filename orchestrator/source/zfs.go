@@ -28,7 +28,7 @@ func NewZFS(p *Place, machine string, o Options, dataset string) (*Snapshot, err
 func (z *zfs) kind() string { return "zfs" }
 
 func (z *zfs) create(ctx context.Context, name string) error {
-	_, err := z.run(ctx, Command{Argv: []string{"zfs", "snapshot", z.dataset + "@" + name}, Deadline: commandTime})
+	_, err := z.run(ctx, Command{Argv: []string{"zfs", "snapshot", z.dataset + "@" + name}, Deadline: commandTime, Patience: patience})
 	return err
 }
 
@@ -57,7 +57,7 @@ func (z *zfs) mount(ctx context.Context, name, dir string) error {
 }
 
 func (z *zfs) destroy(ctx context.Context, name string) error {
-	_, err := z.run(ctx, Command{Argv: []string{"zfs", "destroy", z.dataset + "@" + name}, Deadline: commandTime})
+	_, err := z.run(ctx, Command{Argv: []string{"zfs", "destroy", z.dataset + "@" + name}, Deadline: commandTime, Patience: patience})
 	return err
 }
 

@@ -2,16 +2,24 @@ package verify
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"tresor/orchestrator"
+	"tresor/orchestrator/internal/statefile"
 )
 
 // ErrNoSums is a backup that has neither a manifest nor a checksum.crc: there is nothing to compare it with.
 var ErrNoSums = errors.New("neither manifest.json nor checksum.crc")
+
+// maxRecord bounds a record that is believed, in bytes.
+const maxRecord = 16 << 20
 
 // Again verifies a published backup, in dir relative to the root of the store: against its manifest, or against the predecessor's checksum.crc where it
 // has none. It changes nothing. An error says that there is nothing to compare with, or that it was not finished; a manifest that cannot be read is an outcome.
@@ -52,8 +60,65 @@ func Published(dir string) (Wanted, error) {
 	}
 	defer f.Close() // it is read only
 	files, err := ReadSums(f)
+	if err == nil {
+		err = ownRecord(dir)
+	}
 	if err != nil {
 		return Wanted{}, fmt.Errorf("%s: %w", f.Name(), err)
 	}
+	if len(files) == 0 { // the predecessor wrote such files when it could not read
+		return Wanted{}, fmt.Errorf("%w: %s is empty", ErrNoSums, f.Name())
+	}
 	return Wanted{Files: files, More: true}, nil
+}
+
+// ownRecord tells that a backup without a manifest is one of ours: then its checksum.crc, which does not have all files, is no proof of it.
+func ownRecord(dir string) error {
+	f, err := inBackup(dir, orchestrator.RecordFile, maxRecord)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close() // it is read only
+	var r struct{ ID string }
+	if err := json.NewDecoder(f).Decode(&r); err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	if r.ID != "" {
+		return fmt.Errorf("%s is missing, which job %s wrote", orchestrator.ManifestFile, r.ID)
+	}
+	return nil
+}
+
+// noSum tells whether a file at the top of a backup of the predecessor is one that it wrote behind the sums, or never put into them.
+func noSum(p orchestrator.Path) bool {
+	s := string(p)
+	return !inSumsFile(p) || strings.Contains(s, "/") || strings.HasPrefix(s, "STATUS.") || s == "du.txt" || s == "date.txt" || s == "verify"
+}
+
+// MarkAgain writes the marks of a later verification, the outcome of Again, into the backup's directory, an absolute path: those of Mark, with the sums that
+// the backup itself has; after a success the marks of an earlier failure go. Where its sums cannot be read they stay as they are, and CRC-FAILURE is all that
+// is written. Call it before the record is written: whoever lists the backup after a crash between the two then hears the bad news.
+func MarkAgain(dir string, v orchestrator.Verification) (err error) {
+	if v.Verdict != orchestrator.Verified && v.Verdict != orchestrator.Mismatch && v.Verdict != orchestrator.Unreadable {
+		return fmt.Errorf("mark %s: verdict %q is none of a later verification", dir, v.Verdict)
+	}
+	want, err := Published(dir)
+	if err == nil {
+		return Mark(dir, want.Files, v)
+	}
+	if v.Verdict == orchestrator.Verified {
+		return fmt.Errorf("mark %s: it was verified, and its sums cannot be read any more: %w", dir, err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("mark a backup: %w", err)
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	if err := statefile.Replace(root, orchestrator.FailureMark, 0o600, func(w io.Writer) error { return report(w, v) }); err != nil {
+		return fmt.Errorf("mark %s: %w", dir, err)
+	}
+	return nil
 }

@@ -8,10 +8,11 @@
 //	WriteManifest, ReadManifest                      manifest.json: all files with all sums, and all that is not a file
 //	WriteSums, ReadSums                              checksum.crc in the predecessor's form
 //	Mark                                             checksum.crc; after a mismatch CRC-FAILURE and checksum_source.crc as well
+//	MarkAgain                                        the same after Again: marks of an earlier failure go or come
 //	Judge, Skip                                      the outcome into the record of a backup
 //	PlanScrubs                                       which volume is scrubbed tonight, for how long, and which is overdue
 //
-// Promises. Verified is said only if every file that is wanted was found with its size, nothing else lies there, and, in mode
+// Promises. Verified is said only if every file that is wanted was found with its size, no other file lies there, and, in mode
 //
 //   - full: each byte was read back past all caches and has all sums of the source;
 //   - new: the blocks that this copy stored were read back and proved by their hash. The others are those that an earlier copy stored and that have
@@ -24,7 +25,8 @@
 //
 // With Wanted.Source kinds, modes, owners and targets of symlinks are compared with the source; with Wanted.Again its content is read a second time as
 // well, past the page cache: that finds what changed in the source after the copy, and reads that gave different bytes. Times and extended attributes are
-// not compared.
+// not compared, and a directory, symlink or device that the copy lacks is not missed right after it: whoever copies lists it in Partial. Later, Again
+// misses all that lay there when the manifest was written.
 //
 // Memory does not grow with the size of files. The pause gate and the context are looked at once a megabyte, in mode new once a second or so.
 package verify

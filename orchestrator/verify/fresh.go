@@ -20,8 +20,10 @@ func (r *run) fresh(ctx context.Context, w *orchestrator.FileSum) bool {
 		r.unreadable(w.Path, "copy", fmt.Errorf("%d of its %d new blocks were read", back.Blocks, want))
 		return true
 	}
-	if age := r.v.o.MaxScrubAge; age > 0 && back.Known > 0 && r.v.o.Clock.Now().Sub(back.Scrubbed) > age {
-		return false
+	if limit := r.v.o.MaxScrubAge; limit > 0 && back.Known > 0 {
+		if age := r.v.o.Clock.Now().Sub(back.Scrubbed); age > limit || age < 0 { // a date in the future is none
+			return false
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

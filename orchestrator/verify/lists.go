@@ -25,8 +25,12 @@ func (r *run) lists(objects []Object) {
 		r.file(w, found)
 	}
 	for _, o := range objects {
-		if o.Kind == File && !files[o.Path] && !r.want.More {
+		switch {
+		case o.Kind != File || files[o.Path]:
+		case !r.want.More:
 			r.differs(o.Path, "additional: a file that the source did not have")
+		case !noSum(o.Path):
+			r.note(orchestrator.Difference{Path: o.Path, Reason: "no sum: " + orchestrator.SumsFile + " has no line of it, so that nothing proves it"}, true)
 		}
 	}
 	if r.want.Objects != nil {

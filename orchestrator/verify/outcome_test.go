@@ -156,6 +156,77 @@ func TestAgain(t *testing.T) {
 	expect(t, again(), orchestrator.Unreadable, "manifest.json", "sums of a backup: line 1")
 }
 
+// TestSumsThatProveNothing: an empty checksum.crc, which the predecessor wrote when it could not read, one that lacks a file, and a manifest that is gone.
+func TestSumsThatProveNothing(t *testing.T) {
+	w := newWorld(t)
+	verifier := verify.New(verify.Options{})
+	w.must(os.WriteFile(w.path("checksum.crc"), nil, 0o600))
+	if v, err := verifier.Again(t.Context(), w.store, dir); !errors.Is(err, verify.ErrNoSums) {
+		t.Errorf("empty checksum.crc: have %+v, %v", v, err)
+	}
+	w.must(os.WriteFile(w.path("checksum.crc"), []byte(line(w.sums, "empty")+line(w.sums, "sparse")), 0o600))
+	v, err := verifier.Again(t.Context(), w.store, dir)
+	w.must(err)
+	expect(t, v, orchestrator.Unreadable, "small", "no sum")
+	w.must(os.WriteFile(w.path("backup.json"), []byte(`{"name":"`+name+`","id":""}`), 0o600)) // somebody pinned it
+	w.must(os.WriteFile(w.path("checksum.crc"), []byte(line(w.sums, "empty")+line(w.sums, "sparse")+line(w.sums, "small")), 0o600))
+	w.must(os.Remove(w.path("Ü ber\xff\n")))
+	v, err = verifier.Again(t.Context(), w.store, dir)
+	w.must(err)
+	expect(t, v, orchestrator.Verified, "", "")
+	w.must(os.WriteFile(w.path("backup.json"), []byte(`{"name":"`+name+`","id":"01H"}`), 0o600))
+	v, err = verifier.Again(t.Context(), w.store, dir)
+	w.must(err)
+	expect(t, v, orchestrator.Unreadable, "manifest.json", "manifest.json is missing")
+}
+
+// TestMarkAgain: a later verification finds damage, finds it healed, and finds a manifest that cannot be read. Marks follow, and no sums are lost.
+func TestMarkAgain(t *testing.T) {
+	w := newWorld(t)
+	c := &verify.Checker{Verifier: verify.New(verify.Options{}), Mode: verify.ModeFull}
+	w.must(c.Write(t.Context(), w.path(""), w.sums, orchestrator.Verification{Verdict: orchestrator.Skipped, Reason: "signal skipcrc"}))
+	again := func(want orchestrator.Verdict, marks string) {
+		t.Helper()
+		v, err := c.Verifier.Again(t.Context(), w.store, dir)
+		w.must(err)
+		w.must(verify.MarkAgain(w.path(""), v))
+		have := ""
+		for _, file := range []string{"CRC-FAILURE", "checksum_source.crc", "checksum.crc"} {
+			if w.text(file) != "-" {
+				have += file + " "
+			}
+		}
+		if v.Verdict != want || strings.TrimSpace(have) != marks {
+			t.Errorf("verdict %q (%s) with the marks %q, want %q with %q", v.Verdict, v.Reason, have, want, marks)
+		}
+	}
+	again(orchestrator.Verified, "checksum.crc") // a copy that was skipped is proved later
+	sums := w.text("checksum.crc")
+	w.rewrite("small", 2)
+	again(orchestrator.Mismatch, "CRC-FAILURE checksum_source.crc checksum.crc")
+	if w.text("checksum_source.crc") != sums || w.text("checksum.crc") == sums {
+		t.Errorf("evidence: %q and %q, want the former as %q", w.text("checksum_source.crc"), w.text("checksum.crc"), sums)
+	}
+	w.rewrite("small", 2)
+	again(orchestrator.Verified, "checksum.crc")
+	if w.text("checksum.crc") != sums {
+		t.Errorf("healed: %q, want %q", w.text("checksum.crc"), sums)
+	}
+	w.must(os.WriteFile(w.path("manifest.json"), []byte("{"), 0o600))
+	again(orchestrator.Unreadable, "CRC-FAILURE checksum.crc")
+	if w.text("checksum.crc") != sums {
+		t.Errorf("the last sums there are: %q, want %q", w.text("checksum.crc"), sums)
+	}
+	for _, v := range []orchestrator.Verdict{orchestrator.Unverified, orchestrator.Skipped, orchestrator.Verified} {
+		if err := verify.MarkAgain(w.path(""), orchestrator.Verification{Verdict: v}); err == nil {
+			t.Errorf("verdict %q beside an unreadable manifest: no error", v)
+		}
+	}
+	if w.text("CRC-FAILURE") == "-" {
+		t.Error("wrong calls took the mark away")
+	}
+}
+
 func wanted(t *testing.T, backup string) []orchestrator.FileSum {
 	t.Helper()
 	w, err := verify.Published(backup)

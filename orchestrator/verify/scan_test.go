@@ -26,6 +26,27 @@ func TestRoots(t *testing.T) {
 	expect(t, w.verify(verify.Wanted{Source: verify.Roots{{Path: other, Name: "nothing"}}, Again: true}, verify.ModeFull), orchestrator.Mismatch, "small", "gone")
 }
 
+// TestFoundRoots: the entries of a backup on the buffer as roots. A symlink among them is compared as one; what it points to is nobody's business.
+func TestFoundRoots(t *testing.T) {
+	w := newWorld(t)
+	entries, err := os.ReadDir(w.source)
+	w.must(err)
+	roots := verify.Roots{}
+	for _, e := range entries {
+		roots = append(roots, orchestrator.Root{Path: filepath.Join(w.source, e.Name()), Name: e.Name(), NoFollow: true})
+	}
+	check := func() orchestrator.Verification {
+		return w.verify(verify.Wanted{Source: roots, Again: true}, verify.ModeFull)
+	}
+	expect(t, check(), orchestrator.Verified, "", "")
+	outside := t.TempDir()
+	w.must(os.Rename(filepath.Join(w.source, "sub"), filepath.Join(outside, "sub")))
+	w.must(os.Symlink(filepath.Join(outside, "sub"), filepath.Join(w.source, "sub")))
+	v := check()
+	expect(t, v, orchestrator.Unreadable, "sub/exact", "source cannot be read")
+	expect(t, v, orchestrator.Unreadable, "sub", "kind: wanted symlink, found dir")
+}
+
 // TestSourceLink: whoever may write in the source leads no reading out of it.
 func TestSourceLink(t *testing.T) {
 	w := newWorld(t)
@@ -63,6 +84,10 @@ func TestPlanScrubs(t *testing.T) {
 	if len(overdue) != 3 || overdue[0].Volume != "never, and old" || !overdue[0].Never || overdue[1].Volume != "in the safe" || overdue[1].Mounted ||
 		overdue[2].Volume != "older" || overdue[2].Age != 91*day || overdue[2].Never {
 		t.Errorf("overdue: %+v", overdue)
+	}
+	wrong := []verify.ScrubState{{Volume: "wrong clock", Mounted: true, Scrubbed: ago(-3650), Known: ago(200)}}
+	if tonight, overdue := verify.PlanScrubs(now, verify.ScrubPolicy{Every: 30 * day, Alert: 90 * day}, wrong); len(tonight) != 1 || len(overdue) != 1 || wrong[0].Scrubbed.IsZero() {
+		t.Errorf("scrubbed in ten years: tonight %+v, overdue %+v", tonight, overdue)
 	}
 	if tonight, overdue := verify.PlanScrubs(now, verify.ScrubPolicy{}, volumes); tonight != nil || overdue != nil {
 		t.Errorf("no policy: %+v, %+v", tonight, overdue)

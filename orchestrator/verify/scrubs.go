@@ -45,9 +45,15 @@ type OverdueScrub struct {
 }
 
 // PlanScrubs says what is scrubbed in the night that begins now, in this order, and which volumes are overdue. Volumes that were never scrubbed come
-// first, then those whose scrub is oldest. The night's time goes to the first; whoever runs the plan gives what that leaves to the next.
+// first, and so do those whose date lies in the future, then those whose scrub is oldest. The night's time goes to the first; whoever runs the plan gives
+// what that leaves to the next.
 func PlanScrubs(now time.Time, p ScrubPolicy, volumes []ScrubState) (tonight []Scrub, overdue []OverdueScrub) {
 	list := slices.Clone(volumes)
+	for i := range list {
+		if v := &list[i]; v.Scrubbed.After(now) { // a clock was wrong: nobody knows when it was
+			v.Scrubbed = time.Time{}
+		}
+	}
 	slices.SortFunc(list, func(a, b ScrubState) int {
 		return cmp.Or(a.Scrubbed.Compare(b.Scrubbed), a.Known.Compare(b.Known), strings.Compare(a.Volume, b.Volume))
 	})

@@ -89,7 +89,8 @@ type Wanted struct {
 	Source Roots
 	// Again: the content of Source is read a second time and compared with Files too.
 	Again bool
-	// More: what lies in the backup beyond Files is no difference. For backups whose list is not complete, such as those of the predecessor.
+	// More: the list is that of the predecessor, which has files at the top of the backup only, and not what it wrote later: that is no difference. Another
+	// file at the top without a sum cannot be proved, which is Unreadable.
 	More bool
 }
 

@@ -127,6 +127,7 @@ func TestOldScrub(t *testing.T) {
 	w.must(w.store.Flip(filepath.Join(dir, "sub/exact"), 7))
 	expect(t, check(scrubbed.Add(time.Minute), time.Hour), orchestrator.Verified, "", "")
 	expect(t, check(scrubbed.Add(2*time.Hour), time.Hour), orchestrator.Mismatch, "sub/exact", "block 0")
+	expect(t, check(scrubbed.Add(-2*time.Hour), time.Hour), orchestrator.Mismatch, "sub/exact", "block 0") // a date in the future is none
 }
 
 // TestLists: what is missing, added or of another kind is found in both modes, without and with the lists of objects.

@@ -39,7 +39,8 @@ func (m *Manager) survey(ctx context.Context, v *Spec, dir string) (*ground, err
 		g := &ground{dir: dir, parent: v.parentOf(dir)}
 		settings, err := readKeys(filepath.Join(g.parent, configFile))
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("volume %q: %s is missing: %w", v.Name, filepath.Join(g.parent, configFile), errNoVolume)
+			return nil, fmt.Errorf("%s is missing: %w; if the disk is new, `mkdir -p %s && ddumbfs mkfs %s` makes one",
+				filepath.Join(g.parent, configFile), errNoVolume, g.parent, g.parent)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("volume %q: %w", v.Name, err)

@@ -25,6 +25,7 @@ import (
 	"tresor/orchestrator/runlog"
 	"tresor/orchestrator/service"
 	"tresor/orchestrator/source"
+	"tresor/orchestrator/systemd"
 	"tresor/orchestrator/verify"
 )
 
@@ -40,6 +41,7 @@ type app struct {
 	tell    *teller
 	place   *source.Place
 	engine  *engine.Engine
+	manager *systemd.Manager // set by serve
 	runs    runs
 
 	mu      sync.Mutex // guards the fields below; leaf, no I/O
@@ -214,6 +216,12 @@ func newLogger(c *config.Config, w io.Writer) *logrus.Logger {
 	if level, err := logrus.ParseLevel(c.Log.Level); err == nil {
 		l.SetLevel(level)
 	}
+	if systemd.Journal(os.Getenv, os.Stderr) {
+		l.SetFormatter(&systemd.Formatter{Inner: &logrus.TextFormatter{DisableTimestamp: true, DisableColors: true}})
+		if !c.Log.Journal {
+			l.SetOutput(io.Discard)
+		}
+	}
 	return l
 }
 
@@ -317,6 +325,9 @@ func (a *app) busy() (list []string) {
 	return list
 }
 
+// keepJobs is how long ended jobs are remembered.
+const keepJobs = 30 * 24 * time.Hour
+
 // runs writes what the loop says to the log, and to those of the runs.
 type runs struct {
 	a    *app
@@ -362,6 +373,9 @@ func (r *runs) EndRun(id string, ok bool) {
 	}
 	if err := run.End(result); err != nil {
 		r.a.logger.Error(err)
+	}
+	if err := r.a.queue.Forget(r.a.clock.Now().Add(-keepJobs)); err != nil {
+		r.a.logger.Warn(err)
 	}
 	c := r.a.config().Log
 	if _, err := r.a.logs.Collect(runlog.Limits{Runs: c.KeepRuns, Age: time.Duration(c.MaxAgeDays) * 24 * time.Hour, Bytes: c.MaxSize}); err != nil {

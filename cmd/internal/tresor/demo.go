@@ -123,7 +123,7 @@ func (d *demo) configure(size int64) {
 	c.File = d.path("tresor.toml")
 	p := &c.Paths
 	p.Buffer, p.VolumeMount, p.SecondMount, p.Disks = d.path("buffer"), d.path("volume"), d.path("second"), d.path("disks")
-	p.State, p.Index, p.Socket, p.Temporary = d.path("state"), d.path("index"), d.path("run", "tresor.sock"), d.path("run", "snapshots")
+	p.State, p.Index, p.Socket, p.Temporary = d.path("state"), d.path("index"), d.path("sock"), d.path("snapshots")
 	c.Buffer.Reserve = 1 << 20
 	c.Backup.PauseAfterRound, c.Schedule.SwitchAfterRound, c.Backup.RetryAfter = true, false, 2*time.Second
 	c.Schedule.Start = []string{"20:00"}

@@ -89,7 +89,10 @@ func (a *app) operations(s *service.Service) map[string]control.Operation {
 			return nil, nil
 		}),
 		"switch": with(func(ctx context.Context, r switchArgs, _ func(any)) (any, error) { return a.switchDisk(ctx, s, r) }),
-		"reload": func(ctx context.Context, _ json.RawMessage, _ func(any)) (any, error) { return nil, s.Reload(ctx) },
+		"reload": func(ctx context.Context, _ json.RawMessage, _ func(any)) (any, error) {
+			err := errors.Join(a.manager.Reloading(), s.Reload(ctx))
+			return nil, errors.Join(err, a.manager.Ready("ready"))
+		},
 		"verify": with(func(ctx context.Context, r namesArgs, progress func(any)) (any, error) {
 			list := []found{}
 			err := s.Verify(ctx, r.Names, func(backup string, v orchestrator.Verification) {
@@ -230,7 +233,7 @@ func (a *app) onVolume(ctx context.Context, s *service.Service, r volumeArgs) er
 			_, err := s.Resume(umountOwner)
 			return err
 		case "umount":
-			if err := s.Pause(umountOwner, service.Lease{Rounds: true, Copies: true, Reason: "the volume was unmounted by hand"}); err != nil {
+			if err := s.Pause(umountOwner, service.Lease{Rounds: true, Copies: true, Unmounted: true, Reason: "the volume was unmounted by hand"}); err != nil {
 				return err
 			}
 			return v.Close(ctx)

@@ -64,6 +64,7 @@ func (a *app) serve(ctx context.Context, ready func(*service.Service)) (service.
 	if err != nil {
 		return service.Ending{}, err
 	}
+	a.manager = manager
 	s, err := a.newService(ctx, func(text string) {
 		if err := manager.Status(text); err != nil {
 			a.logger.Warn(err)
@@ -94,7 +95,9 @@ func (a *app) serve(ctx context.Context, ready func(*service.Service)) (service.
 		ready(s)
 	}
 	ending, err := s.Run(ctx)
-	err = errors.Join(err, manager.Stopping("ended"))
+	if e := manager.Stopping("ended"); e != nil {
+		a.logger.Warn(e)
+	}
 	cancel()
 	running.Wait()
 	flush, cancelFlush := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)

@@ -3,6 +3,7 @@ package tresor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -256,8 +257,8 @@ func (v *runNow) progress(s Streams, m json.RawMessage) {
 }
 
 // alone is a service for one round and the jobs that there are.
-func (v *runNow) alone(ctx context.Context, s Streams, machines []string) (*service.Round, error) {
-	a, err := openApp(ctx, v.file, s)
+func (v *runNow) alone(ctx context.Context, out Streams, machines []string) (*service.Round, error) {
+	a, err := openApp(ctx, v.file, out)
 	if err != nil {
 		return nil, err
 	}
@@ -269,13 +270,21 @@ func (v *runNow) alone(ctx context.Context, s Streams, machines []string) (*serv
 		if last := s.State().LastRound; last != nil {
 			before = last.ID
 		}
-		if asked = s.RunNow(machines); asked != nil {
+		s.Once()
+		asked = s.RunNow(machines)
+		if st := s.State(); errors.Is(asked, service.ErrBusy) && (st.Round != nil || st.Request != nil) {
+			fmt.Fprintln(out.Err, "tresor run: a round that was interrupted goes on") // nobody else works with this state: the lock is ours
+			asked = nil
+		}
+		if asked != nil {
 			s.Stop(true, false)
 		}
-		s.Once()
 	})
 	if err == nil {
 		err = asked
+	}
+	if err == nil && svc != nil {
+		err = svc.GaveUp()
 	}
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)

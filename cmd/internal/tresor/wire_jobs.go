@@ -152,6 +152,18 @@ func (b *buffer) Make(ctx context.Context, name string, m service.Machine, roots
 	return job.Fill(ctx, job.FillOptions{Dir: b.c.Paths.Buffer, Record: r, Roots: roots, Skip: b.a.neverButBuffer(b.c), Clock: b.a.clock})
 }
 
+// Discard implements service.Buffer.
+func (b *buffer) Discard(_ context.Context, name string) error {
+	if _, _, err := orchestrator.ParseBackupName(name); err != nil || filepath.Base(name) != name {
+		return fmt.Errorf("discard %q: it is no name of a backup", name)
+	}
+	root, err := os.OpenRoot(b.c.Paths.Buffer)
+	if err != nil {
+		return err
+	}
+	return errors.Join(root.RemoveAll(name+".partial"), root.RemoveAll("."+name+".log"), root.Close())
+}
+
 // neverButBuffer is never without the buffer, which is the target and left out by itself.
 func (a *app) neverButBuffer(c *config.Config) []string {
 	return slices.DeleteFunc(a.never(c), func(dir string) bool { return dir == c.Paths.Buffer })

@@ -22,7 +22,7 @@ type keeper struct {
 }
 
 func (k *keeper) folder(v service.Volume) *catalog.Folder {
-	return catalog.Open(filepath.Join(v.Store.Root(), k.c.Paths.VolumeSubdir))
+	return catalog.Within(v.Store.Root(), k.c.Paths.VolumeSubdir)
 }
 
 // Backups implements service.Keeper.
@@ -37,8 +37,8 @@ func (k *keeper) Prune(ctx context.Context, v service.Volume, busy []string, atS
 	var unfinished []string
 	if !dry {
 		var err error
-		if unfinished, err = f.Finish(ctx); err != nil {
-			return service.Pruned{}, err
+		if unfinished, err = f.Finish(ctx); err != nil { // one backup that cannot be removed must not keep the others
+			k.a.logger.Warn("finish deletions that were interrupted: ", err)
 		}
 	}
 	in, limit, err := k.input(ctx, f, v, busy)
@@ -82,15 +82,15 @@ func (k *keeper) input(ctx context.Context, f *catalog.Folder, v service.Volume,
 		return retention.Input{}, retention.Limit{}, err
 	}
 	keep, err := f.KeepVersions()
-	if err != nil {
-		k.a.logger.Warn(err)
+	if err != nil { // it may say more than the configuration does: nothing is deleted by a number that cannot be read
+		return retention.Input{}, retention.Limit{}, err
 	}
 	u, err := v.Store.Usage(ctx)
 	if err != nil {
 		return retention.Input{}, retention.Limit{}, err
 	}
 	general := k.c.RetentionOf("", v.Name)
-	limit := retention.Recalculate(retention.Fill{Machines: len(k.c.Machines()), Backups: len(l.Backups), Used: u.Used, Total: u.Total, Max: general.VolumeVersions,
+	limit := retention.Recalculate(retention.Fill{Machines: len(k.c.Machines()), Backups: k.counted(l.Backups), Used: u.Used, Total: u.Total, Max: general.VolumeVersions,
 		Min: general.MinVersions, FillMax: general.FillMaxPercent, Override: keep})
 	in := retention.Input{Now: k.a.clock.Now(), Folder: v.Name, Backups: l.Backups, Machines: map[string]retention.Rules{}, Override: keep, Location: k.c.Location(), InUse: map[string]string{}}
 	for _, m := range k.c.Machines() {
@@ -101,6 +101,18 @@ func (k *keeper) input(ctx context.Context, f *catalog.Folder, v service.Volume,
 		in.InUse[b] = "a job"
 	}
 	return in, limit, nil
+}
+
+// counted is how many of the backups are of machines that the configuration has.
+func (k *keeper) counted(list []orchestrator.Backup) (n int) {
+	for _, m := range k.c.Machines() {
+		for i := range list {
+			if list[i].Machine == m.Name {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // Verify implements service.Keeper: the outcome goes into the record, and the marks of the predecessor beside it.
@@ -120,18 +132,9 @@ func (k *keeper) Verify(ctx context.Context, v service.Volume, backup string) (o
 	if err != nil {
 		return out, err
 	}
-	if b.Legacy && out.Verdict == orchestrator.Verified {
-		return out, nil // its marks say the same already
+	// The marks before the record: whoever lists the backup after a crash between the two hears the bad news.
+	if err := verify.MarkAgain(b.Dir, out); err != nil {
+		return out, err
 	}
-	verify.Judge(&b.Record, out)
-	if out.Verdict != orchestrator.Verified {
-		want, err := verify.Published(b.Dir)
-		if err == nil {
-			err = verify.Mark(b.Dir, want.Files, out)
-		}
-		if err != nil {
-			k.a.logger.Warn(err)
-		}
-	}
-	return out, f.WriteRecord(b.Record)
+	return out, f.Change(backup, func(r *orchestrator.Record) { verify.Judge(r, out) })
 }

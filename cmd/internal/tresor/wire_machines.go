@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"tresor/orchestrator"
@@ -122,7 +123,8 @@ func (a *app) targets(ctx context.Context, c *config.Config) (list []service.Tar
 		if err != nil {
 			return nil, fmt.Errorf("target %s: %w", b.Name, err)
 		}
-		repo := borg.Repository{Name: b.Name, URL: b.URL, Encryption: b.Encryption, SSHKey: b.SSHKey, RemotePath: b.RemotePath, Init: true}
+		repo := borg.Repository{Name: b.Name, URL: b.URL, Encryption: b.Encryption, SSHKey: b.SSHKey, RemotePath: b.RemotePath,
+			KnownHosts: b.KnownHosts, Init: b.Init}
 		if !b.Passphrase.IsZero() {
 			repo.Passphrase = b.Passphrase
 		}
@@ -141,35 +143,37 @@ type borgTarget struct {
 // Name implements service.Target.
 func (t *borgTarget) Name() string { return t.c.Name }
 
-// Backup implements service.Target: create, check and prune of this machine's archives.
+// Backup implements service.Target: create, check and prune of this machine's archives. A repository in which the check finds anything is left as it is.
 func (t *borgTarget) Backup(ctx context.Context, machine string, roots []orchestrator.Root) error {
 	w := borg.Backup{Prefix: t.c.Prefix + machine, Roots: roots, Compression: t.c.Compression,
 		Keep: borg.Keep{Daily: t.c.Daily, Weekly: t.c.Weekly, Monthly: t.c.Monthly, Yearly: t.c.Yearly}}
+	switch {
+	case t.c.Check && t.c.VerifyData:
+		w.Check = borg.CheckData
+	case t.c.Check:
+		w.Check = borg.CheckRepository
+	}
 	r := t.program.Run(ctx, []borg.Repository{t.repo}, w)
 	if r.Result == borg.OK {
 		return nil
 	}
-	return fmt.Errorf("%s: %s", r.Result, firstReason(r))
+	return fmt.Errorf("%s: %s", r.Result, reasons(r))
 }
 
-func firstReason(r borg.Report) string {
-	if len(r.Reasons) > 0 {
-		return r.Reasons[0].String()
+// reasons are all that a report gives, in one line.
+func reasons(r borg.Report) string {
+	if len(r.Reasons) == 0 {
+		return r.String()
 	}
-	return r.String()
+	list := make([]string, len(r.Reasons))
+	for i, x := range r.Reasons {
+		list[i] = x.String()
+	}
+	return strings.Join(list, "; ")
 }
 
-// Maintain implements service.Target.
+// Maintain implements service.Target: what is done once, after all machines.
 func (t *borgTarget) Maintain(ctx context.Context) error {
-	how := borg.CheckRepository
-	if t.c.VerifyData {
-		how = borg.CheckData
-	}
-	if t.c.Check {
-		if err := t.program.Check(ctx, t.repo, how); err != nil {
-			return err
-		}
-	}
 	if t.c.Compact {
 		return t.program.Compact(ctx, t.repo)
 	}

@@ -28,11 +28,12 @@ func Current() ([]Mount, error) {
 	return Parse(string(text))
 }
 
-// Parse reads /proc/self/mountinfo: the third word is the device, the fourth the root, the fifth the mount point, the sixth its options; behind a lone hyphen
-// stand type and source. Blanks, tabs, line ends and backslashes are three octal digits behind a backslash there.
+// Parse reads /proc/self/mountinfo. Words end with one blank and nothing else: names may have what is a blank to Unicode, and the last but one may be
+// empty. The third word is the device, the fourth the root, the fifth the mount point, the sixth its options; behind a lone hyphen stand type and source.
+// Blanks, tabs, line ends and backslashes are three octal digits behind a backslash there.
 func Parse(text string) (list []Mount, err error) {
 	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
+		f := strings.Split(strings.TrimSuffix(line, "\n"), " ")
 		if len(f) < 6 {
 			return nil, fmt.Errorf("read the mount table: line %q has %d words, want at least 6", line, len(f))
 		}

@@ -13,6 +13,11 @@ func TestParse(t *testing.T) {
 		{Point: "/run/tresor/my ma\\chine\t", ReadOnly: true, Device: "0:39", Root: "/data/x", Kind: "btrfs", Source: "/dev/loop0"}}; err != nil || !slices.Equal(list, want) {
 		t.Errorf("have %v %v, want %v", list, err, want)
 	}
+	odd := "/run/my\u00a0machine\u0085\u3000\r\v" // blanks to Unicode, which the kernel leaves as they are
+	list, err = Parse("43 27 0:39 /x " + odd + " ro,relatime shared:1 - fuse.x  rw\n")
+	if want := []Mount{{Point: odd, ReadOnly: true, Device: "0:39", Root: "/x", Kind: "fuse.x"}}; err != nil || !slices.Equal(list, want) {
+		t.Errorf("odd blanks: have %+v %v, want %+v", list, err, want)
+	}
 	if _, err := Parse("24 31\n"); err == nil {
 		t.Error("a short line: no error")
 	}

@@ -26,7 +26,8 @@ func Temporary(name string) string {
 }
 
 // Replace gives name below root the content that write writes, and the permissions perm. When it has returned nil, that is on the disk; after an
-// error name is as it was. Only one caller at a time may replace the same name.
+// error name is as it was, or, where only the sync of the directory failed, new now and after a power cut perhaps old again. Only one caller at a time
+// may replace the same name.
 func Replace(root *os.Root, name string, perm fs.FileMode, write func(w io.Writer) error) error {
 	tmp := Temporary(name)
 	if err := root.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
