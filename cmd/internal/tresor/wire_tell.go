@@ -43,7 +43,8 @@ func (t *teller) configure(c *config.Config) error {
 	if err := t.endLocked(); err != nil {
 		return err
 	}
-	n, err := notify.Open(notify.Options{Dir: t.dir, Host: host, Channels: channels, Clock: t.a.clock, Log: t.a.logger, MaxAge: c.Mail.GiveUpAfter})
+	n, err := notify.Open(notify.Options{Dir: t.dir, Host: host, Channels: channels, Clock: t.a.clock, Log: t.a.logger, MaxAge: c.Mail.GiveUpAfter,
+		Clean: t.a.secrets.Clean})
 	if err != nil {
 		return err
 	}
