@@ -74,7 +74,7 @@ func TestStubborn(t *testing.T) {
 	}{
 		{"obeys", "", 0, 1900 * time.Millisecond},
 		{"ends on SIGTERM", `trap "" INT`, 1900 * time.Millisecond, 3900 * time.Millisecond},
-		{"ends on nothing", `trap "" INT TERM`, 3900 * time.Millisecond, 9 * time.Second},
+		{"ends on nothing", `trap "" INT TERM`, 3900 * time.Millisecond, 20 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -107,6 +107,9 @@ func TestStubborn(t *testing.T) {
 				t.Fatal(err)
 			}
 			pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+			for i := 0; i < 300 && syscall.Kill(pid, 0) == nil; i++ { // reaped late on a busy machine
+				time.Sleep(10 * time.Millisecond)
+			}
 			if err != nil || syscall.Kill(pid, 0) == nil {
 				t.Errorf("process %d is there still (%v)", pid, err)
 			}

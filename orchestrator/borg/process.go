@@ -116,7 +116,7 @@ func (b *Borg) call(ctx context.Context, c call) (outcome, error) {
 func done(s *os.ProcessState) bool { return s != nil && s.Success() }
 
 // goodbye is how long a borg that was killed may take to be gone.
-const goodbye = 2 * time.Second
+const goodbye = 5 * time.Second
 
 // run starts borg and waits. gone is false if even SIGKILL did not end it: then it is left alone.
 func (b *Borg) run(ctx context.Context, cmd *exec.Cmd, pipe *os.File) (gone bool, err error) {

@@ -171,7 +171,7 @@ func TestStuckCommand(t *testing.T) {
 	dir := frozen(t)
 	begun := time.Now()
 	_, err := System()(t.Context(), Command{Argv: []string{"touch", filepath.Join(dir, "x")}, Deadline: 100 * time.Millisecond, Patience: 100 * time.Millisecond})
-	if err == nil || !strings.Contains(err.Error(), "not done within 100ms") || !strings.Contains(err.Error(), "goes on") || time.Since(begun) > 8*time.Second {
+	if err == nil || !strings.Contains(err.Error(), "not done within 100ms") || !strings.Contains(err.Error(), "goes on") || time.Since(begun) > 20*time.Second {
 		t.Errorf("after %v: have error %v", time.Since(begun), err)
 	}
 }

@@ -32,7 +32,7 @@ func System() Runner { return run }
 const (
 	commandDeadline = time.Minute
 	killDelay       = 3 * time.Second // of patience, unless a command asks for more
-	goodbye         = 2 * time.Second // for a killed program to be gone
+	goodbye         = 5 * time.Second // for a killed program to be gone
 	maxComplaint    = 2000            // bytes of a program's complaint that go into an error
 )
 

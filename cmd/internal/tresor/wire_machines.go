@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"tresor/orchestrator"
@@ -128,7 +129,7 @@ func (a *app) targets(ctx context.Context, c *config.Config) (list []service.Tar
 		if !b.Passphrase.IsZero() {
 			repo.Passphrase = b.Passphrase
 		}
-		list = append(list, &borgTarget{b, program, repo})
+		list = append(list, &borgTarget{c: b, program: program, repo: repo})
 	}
 	return list, nil
 }
@@ -138,44 +139,58 @@ type borgTarget struct {
 	c       config.Borg
 	program *borg.Borg
 	repo    borg.Repository
+
+	mu    sync.Mutex // guards whole; leaf, no I/O
+	whole []string   // archives of this round that lack nothing
 }
 
 // Name implements service.Target.
 func (t *borgTarget) Name() string { return t.c.Name }
 
-// Backup implements service.Target: create, check and prune of this machine's archives. A repository in which the check finds anything is left as it is.
+// Backup implements service.Target: an archive of this machine.
 func (t *borgTarget) Backup(ctx context.Context, machine string, roots []orchestrator.Root) error {
-	w := borg.Backup{Prefix: t.c.Prefix + machine, Roots: roots, Compression: t.c.Compression,
-		Keep: borg.Keep{Daily: t.c.Daily, Weekly: t.c.Weekly, Monthly: t.c.Monthly, Yearly: t.c.Yearly}}
+	r := t.program.Run(ctx, []borg.Repository{t.repo}, borg.Backup{Prefix: t.c.Prefix + machine, Roots: roots, Compression: t.c.Compression})
+	for _, one := range r.Repositories {
+		if one.Whole {
+			t.mu.Lock()
+			t.whole = append(t.whole, one.Archive)
+			t.mu.Unlock()
+		}
+	}
+	if r.Result == borg.OK {
+		return nil
+	}
+	if len(r.Reasons) == 0 {
+		return fmt.Errorf("%s: %s", r.Result, r)
+	}
+	return fmt.Errorf("%s: %s", r.Result, inOneLine(r.Reasons))
+}
+
+func inOneLine(reasons []borg.Reason) string {
+	list := make([]string, len(reasons))
+	for i, x := range reasons {
+		list[i] = x.String()
+	}
+	return strings.Join(list, "; ")
+}
+
+// Maintain implements service.Target: check, prune and compact, once after all machines. A repository in which the check finds anything is left as it is,
+// and only machines whose archive lacks nothing are pruned.
+func (t *borgTarget) Maintain(ctx context.Context) error {
+	t.mu.Lock()
+	whole := t.whole
+	t.whole = nil
+	t.mu.Unlock()
+	w := borg.Backup{Keep: borg.Keep{Daily: t.c.Daily, Weekly: t.c.Weekly, Monthly: t.c.Monthly, Yearly: t.c.Yearly}, Compact: t.c.Compact}
 	switch {
 	case t.c.Check && t.c.VerifyData:
 		w.Check = borg.CheckData
 	case t.c.Check:
 		w.Check = borg.CheckRepository
 	}
-	r := t.program.Run(ctx, []borg.Repository{t.repo}, w)
+	r := t.program.Tend(ctx, t.repo, w, whole)
 	if r.Result == borg.OK {
 		return nil
 	}
-	return fmt.Errorf("%s: %s", r.Result, reasons(r))
-}
-
-// reasons are all that a report gives, in one line.
-func reasons(r borg.Report) string {
-	if len(r.Reasons) == 0 {
-		return r.String()
-	}
-	list := make([]string, len(r.Reasons))
-	for i, x := range r.Reasons {
-		list[i] = x.String()
-	}
-	return strings.Join(list, "; ")
-}
-
-// Maintain implements service.Target: what is done once, after all machines.
-func (t *borgTarget) Maintain(ctx context.Context) error {
-	if t.c.Compact {
-		return t.program.Compact(ctx, t.repo)
-	}
-	return nil
+	return fmt.Errorf("%s: %s", r.Result, inOneLine(r.Reasons))
 }
