@@ -3,9 +3,13 @@ package service
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"tresor/orchestrator"
 )
+
+// mountGrace is what a mount gets to come to its end when its work is cut off: undoing half of one takes longer.
+const mountGrace = 4 * time.Second
 
 // openVolume returns the volume in use after it was proved, or has one mounted. Where that fails the loop changes the disk, or waits.
 func (s *Service) openVolume(ctx context.Context) (Volume, error) {
@@ -20,7 +24,11 @@ func (s *Service) openVolume(ctx context.Context) (Volume, error) {
 		}
 	}
 	vs := s.snapshot().Volumes
-	v, err := vs.Open(ctx)
+	mount, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(mountGrace, func() { cancel(context.Cause(ctx)) }) })
+	defer stop()
+	v, err := vs.Open(mount)
 	if err == nil {
 		err = vs.Check(ctx, v)
 	}
@@ -92,12 +100,16 @@ func (s *Service) note(ctx context.Context, v Volume) error {
 
 // with runs fn on the volume in use as work that a switch and the end of the service cut off.
 func (s *Service) with(ctx context.Context, fn func(ctx context.Context, v Volume) error) error {
+	life := ctx
 	ctx, done, err := s.work.enter(ctx, looking)
 	if err != nil {
 		return err
 	}
 	defer done()
-	v, err := s.openVolume(ctx)
+	v, err := s.openVolume(life)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return cutOr(ctx, err)
 	}

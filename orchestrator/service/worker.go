@@ -46,12 +46,7 @@ func (s *Service) workJobs(ctx context.Context) {
 
 // firstVolume mounts the volume at the start, so that it can be looked at, and a missing disk is told before the night.
 func (s *Service) firstVolume(ctx context.Context) {
-	ctx, done, err := s.work.enter(ctx, copying)
-	if err != nil {
-		return
-	}
 	defer s.tell()
-	defer done()
 	if _, err := s.openVolume(ctx); err != nil && !wasCutBy(cutOr(ctx, err)) {
 		s.say(orchestrator.Warning, "", err.Error())
 	}
@@ -104,13 +99,18 @@ func nextJob(list []Job, later map[string]time.Time, now time.Time) (job Job, un
 
 // workJob makes one attempt.
 func (s *Service) workJob(ctx context.Context, job Job) error {
+	life := ctx
 	ctx, done, err := s.work.enter(ctx, copying)
 	if err != nil {
 		return err
 	}
 	defer s.tell() // whoever waits for the job
 	defer done()
-	v, err := s.openVolume(ctx)
+	// A pause or a switch does not cut a mount off in its middle, only the end of the service does.
+	v, err := s.openVolume(life)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		if err = cutOr(ctx, err); !wasCutBy(err) {
 			s.giveUp(err)
