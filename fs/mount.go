@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +19,7 @@ import (
 	"tresor/fs/openfile"
 	"tresor/fs/socket"
 	"tresor/index"
+	"tresor/index/cores"
 	"tresor/index/format"
 	"tresor/index/fsck"
 )
@@ -199,7 +199,7 @@ func (m *Mounted) start() error {
 	ctx, stop := context.WithCancel(context.Background())
 	m.stop = stop
 	warn := func(msg string) { m.log.Warn(msg) }
-	m.files = openfile.NewManager(openfile.Config{Volume: m.vol, Workers: m.o.workers(runtime.GOMAXPROCS(0)), Log: warn})
+	m.files = openfile.NewManager(openfile.Config{Volume: m.vol, Workers: m.o.workers(cores.Count()), Log: warn})
 	m.stats = newStatSource(m)
 	geo := m.vol.Geometry()
 	nodes, err := node.New(node.Config{

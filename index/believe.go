@@ -2,11 +2,11 @@ package index
 
 import (
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
 	"tresor/index/bitmap"
+	"tresor/index/cores"
 	"tresor/index/format"
 	"tresor/index/indexfile"
 	"tresor/index/table"
@@ -42,7 +42,7 @@ func (v *Volume) sound() error {
 	s := &soundness{name: v.idx.Name(), t: v.idx.Table(), used: v.idx.Bitmap(), seen: bitmap.NewAtomic(v.geo.BlockCount)}
 	var next atomic.Uint64
 	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range cores.Count() {
 		workers.Go(func() {
 			for s.first.Load() == nil {
 				from := format.Slot(next.Add(soundSlots) - soundSlots)

@@ -100,10 +100,15 @@ func (v *Volume) zeros() []byte {
 // pastLeast is how much of the block file has to lie in one piece to be read past the page cache, in bytes. Below that its own reading ahead is worth more.
 const pastLeast = 256 << 10
 
+// pastMost is how many reads past the page cache are at the disk at a time; those that came first go first. All at once they would be done at the same time too, and the processors
+// would wait for the first of them: with so many the disk is busy, and what is needed first is there first (docs/decisions/0012).
+const pastMost = 6
+
 // past reads blocks without a place in the page cache.
 type past struct {
-	once sync.Once
-	file *blockfile.File // nil: the file system does not offer it
+	once  sync.Once
+	file  *blockfile.File // nil: the file system does not offer it
+	slots chan struct{}   // pastMost; who waits gets one in turn. Set by once
 }
 
 // readRun reads blocks that lie side by side, and tells whether that was past the page cache.
@@ -129,8 +134,14 @@ func (v *Volume) readPast(first format.Address, p []byte) bool {
 	if v.mapped.Cached(first, len(p)) {
 		return false
 	}
-	v.past.once.Do(func() { v.past.file = v.openPast() })
-	return v.past.file != nil && v.past.file.Read(first, p) == nil
+	v.past.once.Do(func() { v.past.file, v.past.slots = v.openPast(), make(chan struct{}, pastMost) })
+	if v.past.file == nil {
+		return false
+	}
+	v.past.slots <- struct{}{}
+	err := v.past.file.Read(first, p)
+	<-v.past.slots
+	return err == nil
 }
 
 // openPast opens the block file a second time; nil if that is not possible, or not the same file any more: a block that was proved in the one is

@@ -32,6 +32,7 @@ type FS struct {
 	handles handleTable
 	results sync.Pool // *readResult
 	shown   sync.Pool // *shownResult
+	kept    keptPool
 	foreign sync.Once // the message about a foreign object
 	drafts  sync.Map  // temporary names of files on their way in
 
@@ -59,7 +60,11 @@ func New(c Config) (*FS, error) {
 		return nil, fmt.Errorf("open root directory %s: %w", c.Root, err)
 	}
 	fs.mount = mount
-	if err := fs.openTable(); err != nil {
+	if err = fs.kept.open(); err == nil {
+		err = fs.openTable()
+	}
+	if err != nil {
+		err = errors.Join(err, fs.kept.close())
 		unix.Close(mount)
 		return nil, fmt.Errorf("serve %s: %w", c.Root, err)
 	}
@@ -158,7 +163,7 @@ func (fs *FS) Exportable() (bool, string) { return fs.noExport == "", fs.noExpor
 func (fs *FS) Close() error {
 	err := fs.handles.closeAll(fs)
 	fs.table.Close()
-	return errors.Join(err, unix.Close(fs.mount))
+	return errors.Join(err, unix.Close(fs.mount), fs.kept.close())
 }
 
 // String names the file system type.

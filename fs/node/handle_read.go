@@ -55,7 +55,13 @@ func (fs *FS) Read(_ <-chan struct{}, in *fusefs.ReadIn, buf []byte) (fusefs.Rea
 			h.read.Store(true)
 		}
 		if !h.direct { // what it gets the kernel keeps, and it reads ahead itself
-			n, err = h.data.ReadKept(buf, int64(in.Offset))
+			k, failed := fs.readKept(h.data, len(buf), int64(in.Offset))
+			if k != nil {
+				return fs.showing(k), fusefs.OK
+			}
+			if err = failed; err == nil {
+				n, err = h.data.ReadKept(buf, int64(in.Offset))
+			}
 			break
 		}
 		if r := fs.show(h.data, len(buf), int64(in.Offset)); r != nil {
@@ -86,6 +92,10 @@ func (fs *FS) show(h Handle, n int, off int64) fusefs.ReadResult {
 	if s == nil {
 		return nil
 	}
+	return fs.showing(s)
+}
+
+func (fs *FS) showing(s Shown) *shownResult {
 	r := fs.shown.Get().(*shownResult)
 	r.shown = s
 	return r

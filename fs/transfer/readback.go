@@ -193,7 +193,7 @@ func (b *backRead) run() error {
 func (b *backRead) worker() {
 	g := b.vol.Geometry()
 	n := max(1, pieceBytes/g.BlockSize)
-	mem, err := disk.Alloc(max((n+1)*g.BlockSize, 4096), disk.AllocOptions{})
+	mem, err := disk.Alloc(max((n+1)*g.BlockSize, 4096), disk.AllocOptions{HugePages: true})
 	if err != nil {
 		b.fail(err)
 		return

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync/atomic"
 
 	"tresor/fs/openfile"
 	"tresor/index"
+	"tresor/index/cores"
 	"tresor/index/disk"
 	"tresor/index/format"
 )
@@ -69,7 +69,7 @@ func (s *Served) parts() []string {
 	return []string{p.IndexPath, p.BlocksPath}
 }
 
-func workersOf() int { return runtime.GOMAXPROCS(0) }
+func workersOf() int { return cores.Count() }
 
 // CopyOut hands a stored file out to the descriptor d: an empty regular file, in which zeros become holes, a block device or a pipe. It takes over
 // d. What users have written and what is not on the disk yet is part of it. Blocks are proved as by a read of the mount. Bad ones: see Source.CopyOut.

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"tresor/index"
 	"tresor/index/blockfile"
+	"tresor/index/cores"
 	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/indexfile"
@@ -44,7 +44,7 @@ func OpenSource(p *index.Parent) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read volume %s: %w", p.Dir, err)
 	}
-	workers := runtime.GOMAXPROCS(0)
+	workers := cores.Count()
 	s := &Source{parent: p, geo: p.Geometry, blocks: b, workers: workers, free: make(chan *piece, workers*piecesPerWorker), scans: maxScans}
 	return s, nil
 }

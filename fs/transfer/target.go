@@ -6,7 +6,6 @@ import (
 	iofs "io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 
 	"tresor/fs/openfile"
 	"tresor/index"
+	"tresor/index/cores"
 	"tresor/index/disk"
 	"tresor/index/format"
 )
@@ -39,7 +39,7 @@ type Target struct {
 func NewTarget(v *index.Volume, workers int) *Target {
 	switch {
 	case workers == 0:
-		workers = runtime.GOMAXPROCS(0)
+		workers = cores.Count()
 	case workers < 0:
 		workers = 0
 	}

@@ -22,6 +22,9 @@ const runBytes = 1 << 20
 // later attempt will find it, unlike a block that the disk refused to read.
 var errPastEnd = errors.New("the block lies past the end of the block file")
 
+// waiting is how many goroutines wait for the disk while others hash.
+const waiting = 6
+
 // hashed is one block as it was found. err is nil, errPastEnd, or an error of the disk; hash counts only without one.
 type hashed struct {
 	addr format.Address
@@ -42,12 +45,18 @@ func (v *Volume) hashBlocks(ctx context.Context, blocks *blockfile.File, set *bi
 	if err != nil {
 		return err
 	}
-	// Twice as many goroutines as processors: half of them wait for the disk while the others hash.
-	queue := make(chan run, 2*workers())
+	n := workers() + waiting
+	size := max(runBytes, v.Geometry.BlockSize)
+	memory, err := disk.Alloc(n*size, disk.AllocOptions{HugePages: true})
+	if err != nil {
+		return err
+	}
+	defer memory.Close() // failing to costs addresses, nothing else
+	queue := make(chan run, n)
 	var wg sync.WaitGroup
-	for range 2 * workers() {
+	for i := range n {
 		wg.Go(func() {
-			h := newHasher(v.Geometry, blocks, whole)
+			h := &hasher{g: v.Geometry, blocks: blocks, whole: whole, buf: memory.Bytes()[i*size : (i+1)*size]}
 			for r := range queue {
 				if ctx.Err() == nil {
 					fn(h.run(r))

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	iofs "io/fs"
 	"path/filepath"
-	"runtime"
 	"sync"
 
 	"tresor/index/bitmap"
 	"tresor/index/blockfile"
+	"tresor/index/cores"
 	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/indexfile"
@@ -104,7 +104,7 @@ func (v *Volume) logf(text string, args ...any) {
 }
 
 // workers is how many goroutines read and hash: one for each processor.
-func workers() int { return runtime.GOMAXPROCS(0) }
+func workers() int { return cores.Count() }
 
 // openBlocks opens the block file. Nothing is repaired without one: a disk that is not there must not cost a file.
 func (v *Volume) openBlocks(readOnly bool) (*blockfile.File, error) {

@@ -7,13 +7,13 @@ import (
 	iofs "io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"tresor/index/blockhash"
+	"tresor/index/cores"
 	"tresor/index/disk"
 	"tresor/index/format"
 )
@@ -187,7 +187,7 @@ func contentOf(sizes [2]int, show [2]func(from, to int, p []byte, do func(p []by
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
 	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(chunks)) {
+	for range min(cores.Count(), len(chunks)) {
 		workers.Go(func() {
 			p := make([]byte, contentChunk)
 			for i := int(next.Add(1)) - 1; i < len(chunks) && failed.Load() == nil; i = int(next.Add(1)) - 1 {

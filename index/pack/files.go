@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"tresor/index/cores"
 	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/progress"
@@ -50,9 +50,9 @@ func (f *stored) scan(ctx context.Context, fn func(first uint64, raw []byte) err
 func (j *job) eachFile(ctx context.Context, fn func(ctx context.Context, f *stored) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	queue := make(chan *stored, 4*runtime.GOMAXPROCS(0))
+	queue := make(chan *stored, 4*cores.Count())
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range cores.Count() {
 		wg.Go(func() {
 			for f := range queue {
 				if ctx.Err() != nil {

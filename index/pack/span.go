@@ -2,11 +2,11 @@ package pack
 
 import (
 	"context"
-	"runtime"
 	"sync"
 
 	"tresor/index/blockfile"
 	"tresor/index/blockhash"
+	"tresor/index/cores"
 	"tresor/index/format"
 )
 
@@ -68,9 +68,9 @@ func (j *job) eachSpan(ctx context.Context, produce func(push func(from, to uint
 	defer cancel(nil)
 	g := j.p.Geometry
 	longest := uint64(max(spanBytes/g.BlockSize, 1))
-	queue := make(chan *span, 2*runtime.GOMAXPROCS(0))
+	queue := make(chan *span, 2*cores.Count())
 	var wg sync.WaitGroup
-	for range 2 * runtime.GOMAXPROCS(0) {
+	for range 2 * cores.Count() {
 		wg.Go(func() {
 			r := &reader{g: g, blocks: j.blocks, buf: make([]byte, int(longest)*g.BlockSize)}
 			for s := range queue {

@@ -5,9 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	iofs "io/fs"
-	"runtime"
 	"sync"
 
+	"tresor/index/cores"
 	"tresor/index/format"
 	"tresor/index/progress"
 	"tresor/index/recipe"
@@ -53,7 +53,7 @@ func (q *query) eachFile(ctx context.Context, fn func(ctx context.Context, e rec
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	workers := runtime.GOMAXPROCS(0)
+	workers := cores.Count()
 	queue := make(chan item, 4*workers)
 	var wg sync.WaitGroup
 	for range workers {

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	iofs "io/fs"
-	"runtime"
 	"sync"
 	"syscall"
 
 	"tresor/index"
+	"tresor/index/cores"
 	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/progress"
@@ -49,7 +49,7 @@ type claim struct {
 
 func newWalker(v *index.Volume, marks *index.Marks, o Options) *walker {
 	w := &walker{v: v, marks: marks, o: o, root: v.Parent().Root, disk: v.Parent().FS, rep: &Report{}, linked: make(map[object]*claim)}
-	processors := runtime.GOMAXPROCS(0)
+	processors := cores.Count()
 	if o.Extra != nil {
 		processors = max(processors-1, 1) // one is always there for those whose files these are
 	}

@@ -42,7 +42,7 @@ func newPool(v *index.Volume, src *blockfile.Uncached, workers int) (*pool, erro
 	p.most = max(1, chunkBytes>>p.g.BlockShift)
 	size := max(4096, p.most<<p.g.BlockShift) // direct reads want pages
 	var err error
-	if p.memory, err = disk.Alloc((workers+1)*size, disk.AllocOptions{}); err != nil {
+	if p.memory, err = disk.Alloc((workers+1)*size, disk.AllocOptions{HugePages: true}); err != nil {
 		return nil, err
 	}
 	buffer := func(i int) []byte { return p.memory.Bytes()[i*size : (i+1)*size] }

@@ -4,15 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"time"
 
 	"tresor/index"
 	"tresor/index/bitmap"
 	"tresor/index/blockfile"
+	"tresor/index/cores"
 	"tresor/index/format"
 	"tresor/index/progress"
 )
+
+// waiting is how many workers wait for the disk while others hash.
+const waiting = 6
 
 // run is one run. Its fields belong to the goroutine that called Run; the workers have what they need in pool.
 type run struct {
@@ -106,7 +109,7 @@ func (r *run) open() (err error) {
 func (r *run) work(ctx context.Context) error {
 	workers := r.o.workers
 	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0) + 2 // some wait for the disk while others hash
+		workers = cores.Count() + waiting
 	}
 	var err error
 	if r.pool, err = newPool(r.v, r.src, workers); err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,6 +14,7 @@ import (
 
 	"tresor/index/blockfile"
 	"tresor/index/blockhash"
+	"tresor/index/cores"
 	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/progress"
@@ -53,10 +53,13 @@ type job struct {
 	read  atomic.Uint64
 }
 
+// waiting is how many workers wait for the disk while others hash.
+const waiting = 6
+
 func newJob(ctx context.Context, t Target, outside disk.File, o Options) (j *job, err error) {
 	j = &job{ctx: ctx, t: t, g: t.Geometry, outside: outside, rep: &Report{}, workers: o.Workers, seen: map[format.Address]blockhash.Hash{}}
 	if j.workers <= 0 {
-		j.workers = runtime.GOMAXPROCS(0) + 2
+		j.workers = cores.Count() + waiting
 	}
 	j.chunk = max(1, chunkBytes>>j.g.BlockShift)
 	defer func() {
@@ -77,7 +80,7 @@ func newJob(ctx context.Context, t Target, outside disk.File, o Options) (j *job
 	if j.src, err = blockfile.OpenUncached(t.FS, t.Blocks, j.g); err != nil {
 		return j, err
 	}
-	j.memory, err = disk.Alloc((j.workers+1)*j.bufferSize(), disk.AllocOptions{})
+	j.memory, err = disk.Alloc((j.workers+1)*j.bufferSize(), disk.AllocOptions{HugePages: true})
 	return j, err
 }
 
