@@ -45,6 +45,7 @@ func subjects() map[string]words {
 		"mount-empty":     {"mount", "empty volume"},
 		"mount-full":      {"mount", "volume with data"},
 		"ingest-known":    {subject: "ddumbfs cp of data that is there already"},
+		"hash-cores":      {subject: "hash the data on all cores, and nothing else"},
 		"memory":          {"memory of the daemon", "volume of 1 TiB, 128k blocks"},
 		"memory-index":    {"memory of the daemon", "its index alone"},
 		"archive-create":  {"backup programs: an image and its successor", "store the image"},

@@ -75,6 +75,7 @@ func exampleRun(t *testing.T) *Run {
 		{"check-hashes/128k", "raw", BytesPerSecond, 1.7 * gb},
 		{"check-hashes/128k", "ours-BLAKE3", BytesPerSecond, 1.6 * gb}, {"check/128k", "ours-BLAKE3", Seconds, 0.034},
 		{"ingest-known/128k/offline", "ours-BLAKE3", BytesPerSecond, 5.5 * gb},
+		{"hash-cores/128k", "ours-SHA1", BytesPerSecond, 3.6 * gb}, {"hash-cores/128k", "ours-TIGER", BytesPerSecond, 1.9 * gb},
 		{"ingest-known/128k/offline", "ours-SHA1", BytesPerSecond, 3.4 * gb}, {"ingest-known/128k/offline", "ours-TIGER", BytesPerSecond, 1.4 * gb},
 		{"small-create", "loopback", OperationsPerSecond, 20000}, {"small-create", "ours-BLAKE3", OperationsPerSecond, 13000},
 		{"archive-create", "ours-cp", BytesPerSecond, 1.2 * gb}, {"archive-create", "borg", BytesPerSecond, 0.2 * gb},

@@ -2,11 +2,14 @@ package workload
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"tresor/bench/contender"
 	"tresor/bench/result"
 	"tresor/index/blockhash"
+	"tresor/index/cores"
 )
 
 // BlockSizes are those of the volumes that are compared, HashNames their hashes.
@@ -59,4 +62,30 @@ func (l *Lab) hashRate(ctx context.Context, name, series string, size int) ([]Va
 		}
 	}
 	return []Value{best}, context.Cause(ctx)
+}
+
+// hashCores hashes the data of a file once, on all cores at the same time and with nothing else to do: what the hash allows there. Cores that share a memory, and a part of each other, are
+// slower together than one of them times their number.
+func (l *Lab) hashCores(ctx context.Context, name, series string) (Value, error) {
+	kind, err := blockhash.Lookup(name)
+	if err != nil {
+		return Value{}, err
+	}
+	data := l.source.data[:l.Sizes.Data]
+	var next atomic.Int64
+	var g sync.WaitGroup
+	own, start := ownCPU(), time.Now()
+	for range cores.Count() {
+		g.Go(func() {
+			sums := make([]blockhash.Hash, request/block)
+			for off := next.Add(request) - request; off < int64(len(data)) && ctx.Err() == nil; off = next.Add(request) - request {
+				part := data[off:min(off+request, int64(len(data)))]
+				n := len(part) / block
+				kind.SumAll(part[:n*block], block, sums[:n], func(int, []byte) bool { return true })
+			}
+		})
+	}
+	g.Wait()
+	took := time.Since(start).Seconds()
+	return Value{Series: series, Unit: result.BytesPerSecond, Value: float64(len(data)) / took, CPU: (ownCPU() - own).Seconds()}, context.Cause(ctx)
 }

@@ -13,7 +13,7 @@ import (
 func (l *Lab) visits() (list []Workload) {
 	for _, size := range BlockSizes() {
 		names := []string{"write-unique", "write-known", "read-direct", "read-cold"}
-		ingest := "ingest-known/" + short(size) + "/offline"
+		ingest, bare := "ingest-known/"+short(size)+"/offline", "hash-cores/"+short(size)
 		for i := range names {
 			names[i] += "/" + short(size) + "/1"
 		}
@@ -27,17 +27,17 @@ func (l *Lab) visits() (list []Workload) {
 			}
 		}
 		if size == block {
-			w.Series = append(slices.Clip(names), ingest)
+			w.Series = append(slices.Clip(names), ingest, bare)
 		}
 		w.Run = func(ctx context.Context, c contender.Contender) ([]Value, error) {
-			return l.visit(ctx, c.(*contender.Volume), names, ingest)
+			return l.visit(ctx, c.(*contender.Volume), names, ingest, bare)
 		}
 		list = append(list, w)
 	}
 	return list
 }
 
-func (l *Lab) visit(ctx context.Context, v *contender.Volume, names []string, ingest string) (list []Value, err error) {
+func (l *Lab) visit(ctx context.Context, v *contender.Volume, names []string, ingest, bare string) (list []Value, err error) {
 	defer func() { err = errors.Join(err, v.Stop()) }()
 	defer l.forget(v)
 	if err := v.Start(ctx); err != nil {
@@ -55,11 +55,16 @@ func (l *Lab) visit(ctx context.Context, v *contender.Volume, names []string, in
 		list = append(list, t.rate(names[i], l.Sizes.Data))
 	}
 	if v.BlockSize() == block {
-		value, err := l.ingestOffline(ctx, v, ingest)
-		if err != nil {
-			return nil, err
+		for _, step := range []func() (Value, error){
+			func() (Value, error) { return l.ingestOffline(ctx, v, ingest) },
+			func() (Value, error) { return l.hashCores(ctx, v.Hash(), bare) },
+		} {
+			value, err := step()
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, value)
 		}
-		list = append(list, value)
 	}
 	return slices.Clip(list), nil
 }
