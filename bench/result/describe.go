@@ -33,7 +33,7 @@ func subjects() map[string]words {
 		"vm-first":        {"store a file system image, fsync at the end", "into an empty volume"},
 		"vm-next":         {"store a file system image, fsync at the end", "its successor after changes"},
 		"rand-write":      {"4 KiB at random, one thread", "overwrite"},
-		"rand-read":       {"4 KiB at random, one thread", "read past the kernel's cache"},
+		"rand-read":       {"4 KiB at random, one thread", "read, O_DIRECT"},
 		"small-create":    {"files of up to 4 KiB", "create"},
 		"small-list":      {"files of up to 4 KiB", "list"},
 		"small-stat":      {"files of up to 4 KiB", "stat"},
