@@ -12,13 +12,14 @@ import (
 
 // copier moves files in and out of the mount past the kernel.
 func (m *Mounted) copier() *transfer.Served {
-	return &transfer.Served{Volume: m.vol, Files: m.files, Device: m.device.Load, Changed: m.nodes.Changed, Place: func(path string) (transfer.ServedPlace, error) {
-		p, err := m.nodes.Place(path, node.TempNames{New: transfer.NewTemp, Is: transfer.IsTemp})
-		if err != nil {
-			return nil, err
-		}
-		return servedPlace{p}, nil
-	}}
+	return &transfer.Served{Volume: m.vol, Files: m.files, Device: m.device.Load, Changed: m.nodes.Changed,
+		SyncTree: m.nodes.SyncTree, Place: func(path string) (transfer.ServedPlace, error) {
+			p, err := m.nodes.Place(path, node.TempNames{New: transfer.NewTemp, Is: transfer.IsTemp})
+			if err != nil {
+				return nil, err
+			}
+			return servedPlace{p}, nil
+		}}
 }
 
 // noteDevice finds out the device number that files of the mount have. The kernel knows it without asking us.

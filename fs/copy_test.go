@@ -106,12 +106,12 @@ func (r *rig) assertNoTemp() {
 }
 
 func (r *rig) in(ctx context.Context, path string, f *os.File) (w transfer.Written, err error) {
-	err = socket.CallWith(ctx, socket.Place{}, r.dir, control.OpCopyIn, f, &control.CopyInArgs{Path: path}, &w, nil)
+	err = socket.CallWith(ctx, socket.Place{}, r.dir, control.OpCopyIn, f, &control.CopyInArgs{Path: control.Path(path)}, &w, nil)
 	return w, err
 }
 
 func (r *rig) out(ctx context.Context, path string, f *os.File) (o transfer.Read, err error) {
-	err = socket.CallWith(ctx, socket.Place{}, r.dir, control.OpCopyOut, f, &control.CopyOutArgs{Path: path}, &o, nil)
+	err = socket.CallWith(ctx, socket.Place{}, r.dir, control.OpCopyOut, f, &control.CopyOutArgs{Path: control.Path(path)}, &o, nil)
 	return o, err
 }
 
@@ -363,7 +363,10 @@ func TestCopyEndsWithItsClient(t *testing.T) {
 	}
 	// An unmount does not wait for such a client either, and it is told.
 	go func() { _, err := r.in(t.Context(), "f", rd); done <- err }()
-	time.Sleep(50 * time.Millisecond)
+	if _, err := wr.Write([]byte("so far")); err != nil {
+		t.Fatal(err)
+	}
+	drained(t, wr)
 	r.unmount()
 	if err := <-done; err == nil {
 		t.Error("a copy into a volume that was unmounted: no error")

@@ -216,7 +216,7 @@ func (m *Mounted) start() error {
 		m.log.Warnf("the mount cannot be exported over NFS: %s", reason)
 	}
 	opts := nodes.MountOptions(m.vol.Parent().Dir, m.o.FuseOptions)
-	opts.Debug = m.o.Debug
+	opts.Debug, opts.PanicHandler = m.o.Debug, m.panicked
 	if m.server, err = fusefs.NewServer(nodes, m.o.MountPoint, opts); err != nil {
 		return err
 	}

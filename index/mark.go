@@ -58,6 +58,13 @@ func (v *Volume) StartMarks() (*Marks, error) {
 // End gives the marks up. It must be called exactly once, with or without a sweep.
 func (m *Marks) End() { m.v.marks.Store(nil) }
 
+// Soon tells of an entry that will be added in a moment, some look-ups from now (table.Ahead): what that needs of the index comes meanwhile.
+func (m *Marks) Soon(e *format.Entry) {
+	if !e.Hash.IsNull() {
+		m.v.prefetch(&e.Hash)
+	}
+}
+
 // Add marks the block of one stored entry and, where the index has the same content at another address, that block as well, since
 // the entry may be corrected to it. known: the index has the hash at this very address.
 func (m *Marks) Add(e *format.Entry) (known bool, err error) {

@@ -2,7 +2,10 @@ package index_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	iofs "io/fs"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -28,6 +31,27 @@ func (s staleDirect) OpenFile(name string, flag int, perm iofs.FileMode) (disk.F
 	return staleFile{f, s.reads}, nil
 }
 
+// countDirect is a file system that counts direct reads.
+type countDirect struct {
+	disk.FS
+	reads *atomic.Int64
+}
+
+func (c countDirect) OpenFile(name string, flag int, perm iofs.FileMode) (disk.File, error) {
+	f, err := c.FS.OpenFile(name, flag, perm)
+	if err != nil || flag&unix.O_DIRECT == 0 {
+		return f, err
+	}
+	return countFile{staleFile{f, c.reads}}, nil
+}
+
+type countFile struct{ staleFile }
+
+func (c countFile) ReadAt(p []byte, off int64) (int, error) {
+	c.reads.Add(1)
+	return c.File.ReadAt(p, off)
+}
+
 type staleFile struct {
 	disk.File
 	reads *atomic.Int64
@@ -45,58 +69,151 @@ func (s staleFile) Inode() (dev, ino uint64, err error) {
 	}).Inode()
 }
 
+// onDisk is a volume on the real disk that was opened with the given options, and the entries of n blocks in it, which the page cache does not hold. What
+// is open at the end of the test is closed.
+type onDisk struct {
+	t       *testing.T
+	fs      disk.FS
+	dir     string
+	v       *index.Volume
+	content []byte
+	entries []format.Entry
+}
+
+const (
+	pastSize  = 64 << 10
+	pastCount = 8
+)
+
+func newOnDisk(t *testing.T, fs disk.FS, o index.Options) *onDisk {
+	t.Helper()
+	r := &onDisk{t: t, fs: fs, dir: t.TempDir(), entries: make([]format.Entry, pastCount)}
+	create := format.CreateOptions{Hash: "BLAKE3", Size: 64 * pastSize, BlockSize: pastSize, Overflow: 1.3}
+	if _, err := mkfs.Make(mkfs.Options{Parent: r.dir, CreateOptions: create}); err != nil {
+		t.Fatal(err)
+	}
+	r.open(o)
+	t.Cleanup(r.close)
+	for i := range uint64(pastCount) {
+		r.content = append(r.content, block(pastSize, i+1)...)
+	}
+	ticket := r.v.Enter()
+	defer r.v.Leave(ticket)
+	if err := r.v.NewWriter().Put(r.content, r.entries); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.v.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	r.cool()
+	return r
+}
+
+func (r *onDisk) open(o index.Options) {
+	r.t.Helper()
+	parent, err := index.Acquire(index.Location{FS: r.fs, Parent: r.dir}, index.Write)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if r.v, err = index.Open(parent, o); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *onDisk) close() {
+	r.t.Helper()
+	if err := r.v.Close(); err != nil {
+		r.t.Error(err)
+	}
+}
+
+// blocks calls do with the block file, and has memory forget what it has of it.
+func (r *onDisk) blocks(do func(f disk.File) error) {
+	r.t.Helper()
+	f, err := disk.OS().OpenFile(r.v.Parent().BlocksPath, unix.O_RDWR, 0)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := errors.Join(do(f), f.Sync(), disk.DropCache(f, 0, 0), f.Close()); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *onDisk) cool() {
+	r.t.Helper()
+	r.blocks(func(disk.File) error { return nil })
+}
+
+// readPast reads all blocks past the page cache.
+func (r *onDisk) readPast() ([]byte, error) {
+	ticket := r.v.Enter()
+	defer r.v.Leave(ticket)
+	rd, have := r.v.NewReader(), make([]byte, len(r.content))
+	rd.Past(true)
+	_, _, err := rd.Read(slices.Clone(r.entries), 0, have)
+	return have, err
+}
+
 // TestPastProvesNothingBad: what a read past the page cache says of a block is not enough to take it out of the index.
 func TestPastProvesNothingBad(t *testing.T) {
-	const bs, n = 64 << 10, 8
-	dir := t.TempDir()
-	if _, err := mkfs.Make(mkfs.Options{Parent: dir, CreateOptions: format.CreateOptions{Hash: "BLAKE3", Size: 64 * bs, BlockSize: bs, Overflow: 1.3}}); err != nil {
-		t.Fatal(err)
-	}
 	var reads atomic.Int64
-	parent, err := index.Acquire(index.Location{FS: staleDirect{disk.OS(), &reads}, Parent: dir}, index.Write)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := index.Open(parent, index.Options{Warn: func(msg string) { t.Error(msg) }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := v.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	var content []byte
-	for i := range uint64(n) {
-		content = append(content, block(bs, i+1)...)
-	}
-	entries := make([]format.Entry, n)
-	ticket := v.Enter()
-	defer v.Leave(ticket)
-	if err := v.NewWriter().Put(content, entries); err != nil {
-		t.Fatal(err)
-	}
-	if err := v.Sync(); err != nil {
-		t.Fatal(err)
-	}
-	f, err := disk.OS().OpenFile(parent.BlocksPath, unix.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := disk.DropCache(f, 0, 0); err != nil {
-		t.Fatal(err)
-	}
-	r := v.NewReader()
-	r.Past(true)
-	have := make([]byte, len(content))
-	if got, healed, err := r.Read(entries, 0, have); err != nil || got != len(content) || healed != 0 || !bytes.Equal(have, content) {
-		t.Errorf("have %d bytes, %d healed, %v, want %d as they were written", got, healed, err, len(content))
+	r := newOnDisk(t, staleDirect{disk.OS(), &reads}, index.Options{Warn: func(msg string) { t.Error(msg) }})
+	if have, err := r.readPast(); err != nil || !bytes.Equal(have, r.content) {
+		t.Errorf("have %v, want all as it was written", err)
 	}
 	if reads.Load() == 0 {
 		t.Skip("this file system keeps in memory what it was asked to drop")
 	}
-	if s := v.Stats(); s.BadBlocks != 0 {
+	if s := r.v.Stats(); s.BadBlocks != 0 {
 		t.Errorf("%d blocks left the index", s.BadBlocks)
+	}
+}
+
+// TestPastVerifies holds what verify means for reads past the page cache, each of which comes from the disk: "first" hashes a block the first time it is read after
+// the volume was opened, and believes the disk from then on, as it does where the page cache had to read it again; "always" hashes it every time. What
+// has decayed is found by the first read that hashes it.
+func TestPastVerifies(t *testing.T) {
+	for _, test := range []struct {
+		verify  index.Verify
+		hashed  [2]uint64 // by the first and the second read
+		found   bool      // by a third one, of a block that has decayed since
+		reopens bool      // found by the first one after the volume was opened again
+	}{
+		{index.VerifyFirst, [2]uint64{pastCount, 0}, false, true},
+		{index.VerifyAlways, [2]uint64{pastCount, pastCount}, true, true},
+		{index.VerifyOff, [2]uint64{}, false, false},
+	} {
+		t.Run(fmt.Sprint(test.verify), func(t *testing.T) {
+			var reads atomic.Int64
+			o := index.Options{Verify: test.verify}
+			r := newOnDisk(t, countDirect{disk.OS(), &reads}, o)
+			for i, want := range test.hashed {
+				before := reads.Load()
+				r.cool()
+				r.v.ResetStats()
+				if have, err := r.readPast(); err != nil || !bytes.Equal(have, r.content) {
+					t.Errorf("read %d: have %v, want all as it was written", i, err)
+				}
+				if reads.Load() == before {
+					t.Skip("this file system keeps in memory what it was asked to drop, or knows no direct reads")
+				}
+				if s := r.v.Stats(); s.Verified != want {
+					t.Errorf("read %d: have %d blocks hashed, want %d", i, s.Verified, want)
+				}
+			}
+			r.blocks(func(f disk.File) error {
+				_, err := f.WriteAt([]byte("decayed"), r.v.Geometry().Offset(r.entries[3].Addr)+1000)
+				return err
+			})
+			if _, err := r.readPast(); errors.Is(err, format.ErrIO) != test.found {
+				t.Errorf("a block that has decayed since it was read: have %v, want an error: %v", err, test.found)
+			}
+			r.close()
+			r.open(o)
+			r.cool()
+			if _, err := r.readPast(); errors.Is(err, format.ErrIO) != test.reopens {
+				t.Errorf("the same after the volume was opened again: have %v, want an error: %v", err, test.reopens)
+			}
+		})
 	}
 }

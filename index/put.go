@@ -56,14 +56,9 @@ func (w *Writer) Put(blocks []byte, out []format.Entry) error {
 	v.geo.Kind.SumAll(blocks[:n*bs], bs, w.sums, notZero)
 	for i := range n {
 		out[i] = format.Entry{Hash: w.sums[i]}
-		if w.sums[i].IsNull() {
-			v.stats.zero.Add(1)
-			continue
-		}
-		w.classify(i, &out[i], blocks[i*bs:(i+1)*bs])
 	}
 	v.stats.hashed.Add(uint64(n))
-	err := w.store(blocks, out)
+	err := w.enter(blocks[:n*bs], out)
 	return w.await(blocks, out, err)
 }
 
@@ -82,14 +77,14 @@ func (w *Writer) classify(i int, e *format.Entry, block []byte) {
 		w.waits = append(w.waits, wait{i, fl})
 		return
 	}
+	w.fresh = append(w.fresh, fresh{i, fl})
 	// It may have landed between the look-up and the claim.
 	if a, ok := w.link(e, block); ok {
+		w.fresh = w.fresh[:len(w.fresh)-1]
 		v.flying.land(&e.Hash, fl, a, nil)
 		e.Addr = a
 		v.stats.ghost.Add(1)
-		return
 	}
-	w.fresh = append(w.fresh, fresh{i, fl})
 }
 
 // store writes the fresh blocks in runs as long as addresses and memory allow. Every claim is landed when it returns.
@@ -209,11 +204,8 @@ func (w *Writer) await(blocks []byte, out []format.Entry, err error) error {
 			v.stats.ghost.Add(1)
 			continue
 		}
-		one := Writer{v: v}
-		one.classify(0, &out[wt.i], blocks[wt.i*bs:(wt.i+1)*bs])
-		if err = one.store(blocks[wt.i*bs:(wt.i+1)*bs], out[wt.i:wt.i+1]); err == nil {
-			err = one.await(blocks[wt.i*bs:(wt.i+1)*bs], out[wt.i:wt.i+1], nil)
-		}
+		one, block := Writer{v: v, stream: w.stream}, blocks[wt.i*bs:(wt.i+1)*bs]
+		err = one.await(block, out[wt.i:wt.i+1], one.enter(block, out[wt.i:wt.i+1]))
 	}
 	return err
 }

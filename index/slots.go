@@ -5,6 +5,7 @@ import (
 
 	"tresor/index/blockhash"
 	"tresor/index/format"
+	"tresor/index/internal/prefetch"
 )
 
 // stripeSlots is how many slots of the table one lock guards. A run of entries rarely crosses a stripe, and 4096 slots are
@@ -22,7 +23,7 @@ type slotLocks struct {
 
 type stripe struct {
 	sync.RWMutex
-	_ [40]byte // a cache line each: neighbours are locked by other processors
+	rest [40]byte // a cache line each: neighbours are locked by other processors
 }
 
 func (l *slotLocks) init(slots format.Slot) {
@@ -73,6 +74,12 @@ func (v *Volume) find(h *blockhash.Hash) (format.Address, bool) {
 		l.runlock(first, last)
 		return a, found
 	}
+}
+
+// prefetch has the processor fetch what a find of h will need, some of which another one may have locked last. It locks nothing.
+func (v *Volume) prefetch(h *blockhash.Hash) {
+	prefetch.ToWrite(&v.slots.stripes[stripeOf(v.geo.Ideal(h))].rest[0])
+	v.idx.Table().Prefetch(h)
 }
 
 // usable tells whether an address can hold data at all: a damaged index may name any number.

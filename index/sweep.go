@@ -8,6 +8,7 @@ import (
 	"tresor/index/bitmap"
 	"tresor/index/format"
 	"tresor/index/progress"
+	"tresor/index/table"
 )
 
 // Swept is the outcome of a sweep, in blocks and entries.
@@ -177,7 +178,10 @@ func (m *Marks) sweepRuns(pos format.Slot, res *Swept) format.Slot {
 			}
 		}
 	}
-	removed := t.Compact(pos, to, func(_ format.Slot, e *format.Entry) bool {
+	removed := t.Compact(pos, to, func(s format.Slot, e *format.Entry) bool {
+		if s+table.Ahead < to { // addresses come in the order of hashes, that is, in none
+			m.set.Prefetch(uint64(t.Addr(s + table.Ahead)))
+		}
 		res.Entries++
 		if m.set.Get(uint64(e.Addr)) {
 			return true

@@ -17,16 +17,5 @@ func (fs *FS) Changed(id uint64, off, n int64) {
 	}
 }
 
-// SyncName makes the name of the file durable, if no sync has covered it.
-func (p *Place) SyncName() error {
-	var st unix.Stat_t
-	fd, err := p.there(&st)
-	if err != nil || fd < 0 {
-		return err // without a name there is none to be lost
-	}
-	unix.Close(fd)
-	if n := p.fs.table.Get(inode.ID(st.Ino)); n != nil {
-		return p.fs.syncName(n)
-	}
-	return p.sync()
-}
+// SyncTree makes everything durable that is below the root: names, attributes, underlying files.
+func (fs *FS) SyncTree() error { return fs.synced(unix.Syncfs(fs.mount)) }

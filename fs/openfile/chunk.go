@@ -1,6 +1,7 @@
 package openfile
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -110,8 +111,7 @@ func (m *Manager) process(w *index.Writer, c *chunk) error {
 	c.started = true
 	n := c.n
 	f.mu.Unlock()
-	w.Stream(uint64(f.id))
-	err := w.Put(c.buf[:n*m.geo.BlockSize], c.entries[:n])
+	err := m.put(w, c, n)
 	m.pending.Add(-int64(n))
 	f.mu.Lock()
 	c.done, c.err = true, err
@@ -155,6 +155,13 @@ func (f *File) commitLocked() {
 // store writes the entries of a batch of finished chunks, neighbours with one call. Errors go into the chunks. Only
 // the committer calls it, without mu.
 func (f *File) store(batch []*chunk) {
+	defer func() {
+		if b := f.m.bug(recover()); b != nil {
+			for _, c := range batch {
+				c.err = cmp.Or(c.err, b)
+			}
+		}
+	}()
 	f.secure(batch)
 	for i := 0; i < len(batch); {
 		if batch[i].err != nil {

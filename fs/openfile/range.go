@@ -12,13 +12,25 @@ import (
 // What replaces and looks at ranges of a file that others may have open needs besides Ingest: a beginning and an end, and the entries.
 
 // BeginRange prepares the file for an Ingest of blocks that end at end: what was accepted before is in the underlying file, so that nothing older
-// is stored over them, and the file is at least that long, so that no block grows it.
+// is stored over them, and the file is at least that long, so that no block grows it. It never makes it shorter, whoever lengthens it meanwhile.
 func (h *Handle) BeginRange(end int64) error {
 	h.wrote.Store(true)
-	if h.f.Size() < end {
-		return h.f.Truncate(end)
+	if h.f.Size() >= end {
+		return h.f.flush()
 	}
-	return h.f.flush()
+	return h.f.grow(end)
+}
+
+// grow makes the file at least size long.
+func (f *File) grow(size int64) error {
+	f.edits.begin()
+	defer f.edits.end()
+	f.shape.Lock()
+	defer f.shape.Unlock()
+	if err := f.flushShaped(); err != nil || size <= f.stored.Load() {
+		return err
+	}
+	return f.resize(size)
 }
 
 // Hole makes [off, off+n) of the file zeros that take no room. It does not change the size.

@@ -42,13 +42,18 @@ func (f *File) readAt(p []byte, off int64, past bool) (int, error) {
 	s := f.m.readState()
 	defer f.m.putReadState(s)
 	s.r.Past(past)
-	f.shape.RLock()
-	n, err := f.readShaped(s, p, off)
-	f.shape.RUnlock()
+	n, err := f.readShared(s, p, off)
 	if len(s.fixes) > 0 || f.unhealed.Load() {
 		f.heal(s.fixes)
 	}
 	return n, err
+}
+
+// readShared is readAt without the corrections.
+func (f *File) readShared(s *readState, p []byte, off int64) (int, error) {
+	f.shape.RLock()
+	defer f.shape.RUnlock()
+	return f.readShaped(s, p, off)
 }
 
 // readShaped is readAt for a caller who holds shape.
@@ -94,15 +99,22 @@ func (f *File) readWithRests(s *readState, p []byte, off int64) (n int, err erro
 		return n, err, false
 	}
 	for _, r := range s.rests {
-		r.mu.Lock()
-		if !f.holds(r) {
-			r.mu.Unlock()
+		if !f.layOver(r, p, int(off-int64(r.block)*bs)) {
 			return 0, nil, true
 		}
-		r.overlay(p, int(off-int64(r.block)*bs), f.m.frame)
-		r.mu.Unlock()
 	}
 	return n, nil, false
+}
+
+// layOver lays a block buffer over p; false: it is none any more.
+func (f *File) layOver(r *rest, p []byte, at int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !f.holds(r) {
+		return false
+	}
+	r.overlay(p, at, f.m.frame)
+	return true
 }
 
 // readClipped reads what is stored; past the stored size there are zeros.

@@ -126,6 +126,11 @@ func (f *File) room(r *rest, lo, hi int) {
 // fillBlock makes a whole block in p: what was written, over what is stored. Bytes past the stored size are zeros whatever the stored block has
 // there. merged tells whether bytes of a stored block that may be durable are in it. r.mu is held.
 func (f *File) fillBlock(r *rest, p []byte) (merged bool, err error) {
+	defer func() {
+		if b := f.m.bug(recover()); b != nil {
+			err = b
+		}
+	}()
 	f.mu.Lock()
 	f.waitLocked(r.block, r.block)
 	f.mu.Unlock()

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"sync/atomic"
+
+	"tresor/index/internal/prefetch"
 )
 
 // Atomic is a set of the numbers below Len that any number of goroutines may use at once. Each bit is changed
@@ -27,6 +29,13 @@ func (a *Atomic) Len() uint64 { return a.n }
 // Get tells whether bit i is set.
 func (a *Atomic) Get(i uint64) bool {
 	return i < a.n && atomic.LoadUint64(&a.words[i/wordBits])&bit(i) != 0
+}
+
+// Prefetch has the processor fetch what Get of bit i will read; it reads nothing itself.
+func (a *Atomic) Prefetch(i uint64) {
+	if i < a.n {
+		prefetch.Word(&a.words[i/wordBits])
+	}
 }
 
 // Set sets bit i and tells whether it was clear: of several goroutines that set one bit, one is told so.

@@ -3,6 +3,8 @@
 package blockhash
 
 // tigerCompress runs the compression function over the whole blocks of p, and leaves a rest of less than one.
+//
+//go:norace
 func tigerCompress(s *tigerState, p []byte) {
 	t1, t2, t3, t4 := &tigerBox1, &tigerBox2, &tigerBox3, &tigerBox4
 	var k tigerKeys
@@ -94,6 +96,8 @@ func tigerCompress(s *tigerState, p []byte) {
 }
 
 // tigerCompress2 runs tigerCompress over two messages at once, up to the end of the shorter.
+//
+//go:norace
 func tigerCompress2(s, r *tigerState, p, q []byte) {
 	t1, t2, t3, t4 := &tigerBox1, &tigerBox2, &tigerBox3, &tigerBox4
 	var k, m tigerKeys

@@ -11,6 +11,7 @@ import (
 	"tresor/index/format"
 	"tresor/index/progress"
 	"tresor/index/recipe"
+	"tresor/index/table"
 )
 
 // findingsAtOnce is how many findings of a file are kept before they are reported.
@@ -111,7 +112,11 @@ func (f *fileCheck) read(ctx context.Context, e recipe.WalkEntry) error {
 // entries checks raw entries, the first of which has number first. This is the inner loop of a check.
 func (f *fileCheck) entries(first uint64, raw []byte) {
 	g, t := f.c.v.Geometry, f.c.idx.Table()
+	ahead := table.Ahead * g.EntrySize
 	for ; len(raw) >= g.EntrySize; raw, first = raw[g.EntrySize:], first+1 {
+		if len(raw) >= ahead+g.EntrySize {
+			t.PrefetchRaw(raw[ahead+g.AddrSize:])
+		}
 		a := g.Addr(raw)
 		hash := raw[g.AddrSize:g.EntrySize]
 		if a < format.FirstDataAddress {

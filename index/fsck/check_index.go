@@ -66,6 +66,9 @@ func (c *checker) index(ctx context.Context) error {
 				list = append(list, Finding{Kind: IndexLayout, Slot: f.Slot, Fault: f.Fault, Ideal: f.Ideal, Addr: f.Entry.Addr})
 			})
 			for s := from; s < to; s++ {
+				if s+table.Ahead < to { // addresses come in the order of hashes, that is, in none
+					c.indexed.Prefetch(uint64(t.Addr(s + table.Ahead)))
+				}
 				if a := t.Addr(s); g.InRange(a) && !c.indexed.Set(uint64(a)) {
 					twice.Set(uint64(a))
 				}

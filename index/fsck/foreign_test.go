@@ -9,9 +9,12 @@ import (
 	"path/filepath"
 	"testing"
 
+	"tresor/index/disk"
+	"tresor/index/disk/disktest"
 	"tresor/index/format"
 	"tresor/index/fsck"
 	"tresor/index/indexfile"
+	"tresor/index/indextest"
 	"tresor/integration/goldenvol"
 )
 
@@ -88,6 +91,39 @@ func TestRepairTakesHoles(t *testing.T) {
 		if _, err := fsck.Repair(context.Background(), v, fsck.RepairOptions{}); errors.Is(err, fsck.ErrForeign) != (text != "") {
 			t.Errorf("%q in a hole: have %v", text, err)
 		}
+	}
+}
+
+// TestRepairGoesOnOnDevice kills a repair that makes an index on a device at each point: the next one goes on, whatever stands there by then.
+func TestRepairGoesOnOnDevice(t *testing.T) {
+	m := disktest.New()
+	v := indextest.New(t, indextest.Options{FS: m, Dir: "/v"})
+	data := random(120, 30*4096)
+	v.Store(map[string][]byte{"a": data})
+	if err := errors.Join(m.Remove(v.IndexPath), m.AddDevice("/device", v.Config.IndexSize+1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	c := *v.Config
+	c.IndexFilename = "/device"
+	if err := errors.Join(disk.WriteFileAtomic(m, "/v/ddfs.cfg", c.Marshal(), 0o600), m.SyncFS("/")); err != nil {
+		t.Fatal(err)
+	}
+	v.SetFlag(format.DirtyName, true)
+	probe := disktest.NewMortal(m.Clone(), -1)
+	if _, err := fsck.Repair(context.Background(), indextest.Describe(t, probe, "/v").Volume, fsck.RepairOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for n := range probe.Steps() {
+		img := m.Clone()
+		if _, err := fsck.Repair(context.Background(), indextest.Describe(t, disktest.NewMortal(img, n), "/v").Volume, fsck.RepairOptions{}); !errors.Is(err, disktest.ErrKilled) {
+			t.Fatalf("kill before change %d of %d: have %v", n, len(probe.Steps()), err)
+		}
+		after := indextest.Describe(t, img, "/v")
+		if _, err := fsck.Repair(context.Background(), after.Volume, fsck.RepairOptions{}); err != nil {
+			t.Fatalf("kill before change %d of %d: repair again: %v", n, len(probe.Steps()), err)
+		}
+		assertFile(t, after, "a", data)
+		indextest.AssertStatus(t, img, "/v", fsck.OK)
 	}
 }
 

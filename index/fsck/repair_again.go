@@ -30,7 +30,7 @@ func (f *fileRepair) afresh() error {
 			return err
 		}
 		for off := int64(0); off < size; {
-			from, to, err := nextData(out, off, size)
+			from, to, err := disk.NextStretch(out, off, size)
 			if errors.Is(err, io.EOF) {
 				break
 			}
@@ -44,20 +44,6 @@ func (f *fileRepair) afresh() error {
 		}
 		return nil
 	})
-}
-
-// nextData is the first stretch at or after off, within size, that is no hole; io.EOF where there is none.
-func nextData(f disk.File, off, size int64) (from, to int64, err error) {
-	if from, err = f.NextData(off); err != nil {
-		return 0, 0, err
-	}
-	if to, err = f.NextHole(from); errors.Is(err, io.EOF) {
-		to, err = size, nil
-	}
-	if from >= size {
-		return 0, 0, io.EOF
-	}
-	return from, min(max(to, from+1), size), err
 }
 
 // rewrite writes [from, to) of a file with what it holds.

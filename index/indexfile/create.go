@@ -61,7 +61,9 @@ func (x *File) blank() error {
 		if size < x.cfg.IndexSize {
 			return format.Mark(format.ErrNoSpace, fmt.Errorf("device %s: want %d bytes, have %d", x.disk.Name(), x.cfg.IndexSize, size))
 		}
-		if err := disk.WriteFull(x.disk, make([]byte, format.IndexPage), 0); err != nil {
+		head := make([]byte, format.IndexPage)
+		copy(head, magicBegun)
+		if err := disk.WriteFull(x.disk, head, 0); err != nil {
 			return err
 		}
 		return x.disk.Sync()

@@ -8,8 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"tresor/index"
 	"tresor/index/disk"
+	"tresor/index/disk/disktest"
 	"tresor/index/format"
+	"tresor/index/indexfile"
 	"tresor/index/indextest"
 	"tresor/index/migrate"
 )
@@ -80,25 +83,63 @@ func TestHostileState(t *testing.T) {
 			forge(t, src, dst, "blocks", identityOf(t, src))
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			src, _ := source(t)
-			dst := destination(t)
-			victim := filepath.Join(t.TempDir(), "precious.txt")
-			if err := os.WriteFile(victim, []byte(precious), 0o640); err != nil {
-				t.Fatal(err)
-			}
-			spoil(src, dst, victim)
-			r, err := run(nil, src.Dir, dst.Dir, migrate.Options{Move: true})
-			if err == nil {
-				t.Errorf("have %+v, want a refusal", r)
-			}
-			if have, err := os.ReadFile(victim); err != nil || string(have) != precious {
-				t.Errorf("the stranger's file: have %d bytes, %v", len(have), err)
-			}
-			if _, err := os.Lstat(src.BlocksPath); err != nil {
-				t.Errorf("the block file of the source: %v", err)
-			}
-		})
+		// Zeros at the beginning are what many files and devices have.
+		for what, content := range map[string]string{"": precious, ", zeros first": strings.Repeat("\x00", 1<<20) + precious} {
+			t.Run(name+what, func(t *testing.T) {
+				src, _ := source(t)
+				dst := destination(t)
+				victim := filepath.Join(t.TempDir(), "precious.txt")
+				if err := os.WriteFile(victim, []byte(content), 0o640); err != nil {
+					t.Fatal(err)
+				}
+				spoil(src, dst, victim)
+				r, err := run(nil, src.Dir, dst.Dir, migrate.Options{Move: true})
+				if err == nil {
+					t.Errorf("have %+v, want a refusal", r)
+				}
+				if have, err := os.ReadFile(victim); err != nil || string(have) != content {
+					t.Errorf("the stranger's file: have %d bytes, %v", len(have), err)
+				}
+				if _, err := os.Lstat(src.BlocksPath); err != nil {
+					t.Errorf("the block file of the source: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// TestKilledIndexOnDevice kills a migration to an index on a device at each point: what stands on the device by then is known for what it is.
+func TestKilledIndexOnDevice(t *testing.T) {
+	m := disktest.New()
+	files := map[string][]byte{"a": random(1, 10*block), "dir/b": random(2, 3*block-100)}
+	src, dst := apart(t, m, "/s", "/sb", 200), apart(t, m, "/d", "/db", 300)
+	src.Store(files)
+	if err := errors.Join(m.AddDevice("/device", 1<<20), m.Remove(dst.IndexPath)); err != nil {
+		t.Fatal(err)
+	}
+	configure(t, dst, func(c *format.Config) { c.IndexFilename = "/device" })
+	x, err := indexfile.Create(m, "/device", dst.Reload().Config)
+	if err := errors.Join(err, x.Close(), m.SyncFS("/")); err != nil {
+		t.Fatal(err)
+	}
+	probe := disktest.NewMortal(m.Clone(), -1)
+	if _, err := run(probe, "/s", "/d", migrate.Options{Move: true}); err != nil {
+		t.Fatal(err)
+	}
+	for n := range probe.Steps() {
+		d := m.Clone()
+		if _, err := run(disktest.NewMortal(d, n), "/s", "/d", migrate.Options{Move: true}); !errors.Is(err, disktest.ErrKilled) {
+			t.Fatalf("kill before change %d: have %v", n, err)
+		}
+		what := fmt.Sprintf("kill before change %d of %d", n, len(probe.Steps()))
+		_, lstat := d.Lstat("/d/" + format.MigrateName)
+		done := n > 0 && lstat != nil && index.CheckUnfinished(d, "/d") == nil
+		if _, err := run(d, "/s", "/d", migrate.Options{Move: true}); err != nil && !(done && strings.Contains(err.Error(), "not a new, empty volume")) {
+			t.Fatalf("%s: run again: %v", what, err)
+		}
+		if assertMoved(t, what, d, files); t.Failed() {
+			return
+		}
 	}
 }
 

@@ -9,8 +9,10 @@ import (
 	"syscall"
 
 	"tresor/index"
+	"tresor/index/blockhash"
 	"tresor/index/disk"
 	"tresor/index/format"
+	"tresor/index/indexfile"
 )
 
 // trust holds a state that was found in the destination against the destination, before it has any effect: whoever can write there can make
@@ -24,13 +26,13 @@ func (j *job) trust() error {
 	if err := trees(j.dst); err != nil {
 		return err
 	}
-	if err := j.begun(j.dst.IndexPath, format.MagicIndex); err != nil {
+	if err := indexfile.Own(j.dst.FS, j.dst.IndexPath, j.dst.Config, true); err != nil {
 		return err
 	}
 	if j.st.phase != copying {
 		return nil // checkBlocks wants an empty one
 	}
-	return j.begun(j.dst.BlocksPath, format.MagicBlocks)
+	return j.ownBlocks()
 }
 
 // trees makes sure that the trees of files are directories: a symbolic link would have another directory cleared.
@@ -49,8 +51,9 @@ func trees(p *index.Parent) error {
 	return err
 }
 
-// begun refuses a file that cannot be one of ours, whole or cut off in the making. One that is not there can.
-func (j *job) begun(name, magic string) error {
+// ownBlocks refuses what cannot be a block file in the making. One that is not there can, and one of which not even the header came to the disk.
+func (j *job) ownBlocks() error {
+	name := j.dst.BlocksPath
 	f, err := j.dst.FS.OpenFile(name, os.O_RDONLY, 0)
 	if errors.Is(err, iofs.ErrNotExist) {
 		return nil
@@ -63,12 +66,14 @@ func (j *job) begun(name, magic string) error {
 	if err != nil {
 		return err
 	}
-	head := make([]byte, min(size, format.IndexPage))
+	first := j.dst.Geometry.Offset(format.FirstDataAddress)
+	head := make([]byte, min(size, first))
 	if err := disk.ReadFull(f, head, 0); err != nil {
 		return err
 	}
-	if bytes.HasPrefix(head, []byte(magic)) || len(bytes.Trim(head, "\x00")) == 0 {
+	if bytes.HasPrefix(head, []byte(format.MagicBlocks)) || !f.IsDevice() && size <= first && blockhash.IsZero(head) {
 		return nil
 	}
-	return &format.CorruptError{File: name, What: "file of the destination", Want: magic, Have: fmt.Sprintf("%q, a file of somebody else", head[:min(len(head), format.MagicSize)])}
+	return &format.CorruptError{File: name, What: "block file of the destination", Want: format.MagicBlocks,
+		Have: fmt.Sprintf("%q, a file of somebody else", head[:min(len(head), format.MagicSize)])}
 }

@@ -12,6 +12,7 @@ import (
 
 	"tresor/index/disk"
 	"tresor/index/format"
+	"tresor/index/indexfile"
 )
 
 // files are index and block file of the new volume and, in a reinit, of the old one.
@@ -110,10 +111,12 @@ func (m *maker) admit(f disk.File, page []byte, magic string) error {
 	return fmt.Errorf("%s exists and is not of this volume: %w", f.Name(), ErrNotEmpty)
 }
 
-// ours tells an index or block file by its first page: it has its magic. In the parent directory an interrupted work of ours may have left
-// zeros or a part of it as well; elsewhere such a file may be of anybody, and ours take their names when they are complete (place).
+// ours tells an index or block file by its first page: it has its magic, or is an index that was begun on a device. In the parent directory an
+// interrupted work of ours may have left zeros or a part of it as well; elsewhere such a file may be of anybody, and ours take their names when
+// they are complete (place).
 func (m *maker) ours(name string, page []byte, magic string) bool {
-	return bytes.HasPrefix(page, []byte(magic)) || m.below(name) && strings.HasPrefix(magic, string(bytes.TrimRight(page, "\x00")))
+	return bytes.HasPrefix(page, []byte(magic)) || magic == format.MagicIndex && indexfile.Begun(page) ||
+		m.below(name) && strings.HasPrefix(magic, string(bytes.TrimRight(page, "\x00")))
 }
 
 // removeOld takes the old index and block file away where the new ones have other names. What is a device, or looks like the file of

@@ -1,13 +1,10 @@
 package pack
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	iofs "io/fs"
-	"os"
 	"sync"
 
 	"tresor/index/bitmap"
@@ -55,7 +52,7 @@ func (j *job) recover(ctx context.Context) (err error) {
 	if err == nil || !errors.Is(err, iofs.ErrNotExist) && !errors.Is(err, format.ErrCorrupt) {
 		return err
 	}
-	if e := j.ownIndex(); e != nil {
+	if e := indexfile.Own(p.FS, p.IndexPath, p.Config, true); e != nil {
 		return errors.Join(err, e)
 	}
 	j.logf("the index is made anew from the blocks in use: %v", err)
@@ -66,28 +63,6 @@ func (j *job) recover(ctx context.Context) (err error) {
 		}
 	}
 	return j.rebuild(ctx)
-}
-
-// ownIndex refuses to make an index over the file of somebody else.
-func (j *job) ownIndex() error {
-	f, err := j.p.FS.OpenFile(j.p.IndexPath, os.O_RDONLY, 0)
-	if errors.Is(err, iofs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	head := make([]byte, format.IndexPage)
-	n, err := f.ReadAt(head, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if !bytes.HasPrefix(head, []byte(format.MagicIndex)) && len(bytes.Trim(head[:n], "\x00")) > 0 {
-		return &format.CorruptError{File: j.p.IndexPath, What: "index", Want: format.MagicIndex,
-			Have: fmt.Sprintf("%q, a file of somebody else", head[:min(n, format.MagicSize)])}
-	}
-	return nil
 }
 
 // proveTorn hashes the blocks of those entries whose address lies across the end of a sector: a power cut may have left one half of the

@@ -8,6 +8,7 @@ import (
 	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/recipe"
+	"tresor/index/table"
 )
 
 // yield is how many entries are looked up in a row, a fifth of a millisecond, before others get the processor: a writer whose turn it is must
@@ -90,11 +91,16 @@ func (s *sight) last(raw []byte) format.Address {
 func (s *sight) mark(first uint64, raw []byte, before format.Address) {
 	w, g := s.w, s.w.v.Geometry()
 	var t tally
-	var e format.Entry
+	var e, soon format.Entry
 	var failed error
+	const ahead = table.Ahead
 	for off, n := 0, uint64(0); off < len(raw) && failed == nil; off, n = off+g.EntrySize, n+1 {
 		if n%yield == yield-1 {
 			runtime.Gosched()
+		}
+		if next := off + ahead*g.EntrySize; next < len(raw) {
+			g.GetEntry(raw[next:], &soon)
+			w.marks.Soon(&soon)
 		}
 		g.GetEntry(raw[off:], &e)
 		if g.IsZeroBlock(&e) {

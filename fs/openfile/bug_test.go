@@ -1,0 +1,184 @@
+package openfile_test
+
+import (
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tresor/fs/openfile"
+	"tresor/index/disk"
+	"tresor/index/format"
+	"tresor/index/fsck"
+)
+
+// within does what must come to an end, and survives a panic of it as the FUSE library does.
+func within(t *testing.T, what string, do func() error) (err error) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				done <- fmt.Errorf("nobody caught it: %v", r)
+			}
+		}()
+		done <- do()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(10 * time.Second):
+		t.Fatalf("%s hangs", what)
+		return nil
+	}
+}
+
+// trapFS is a disk whose reads or writes of one file panic while a trap is set, "read NAME" or "write NAME".
+type trapFS struct {
+	disk.FS
+	trap atomic.Pointer[string]
+}
+
+func (f *trapFS) set(trap string) { f.trap.Store(&trap) }
+
+func (f *trapFS) step(what, name string) {
+	if trap := f.trap.Load(); trap != nil && *trap == what+" "+filepath.Base(name) {
+		panic("a bug for the test")
+	}
+}
+
+func (f *trapFS) OpenFile(name string, flag int, perm iofs.FileMode) (disk.File, error) {
+	d, err := f.FS.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return trapFile{d, f}, nil
+}
+
+type trapFile struct {
+	disk.File
+	fs *trapFS
+}
+
+func (f trapFile) ReadAt(p []byte, off int64) (int, error) {
+	f.fs.step("read", f.Name())
+	return f.File.ReadAt(p, off)
+}
+
+func (f trapFile) WriteAt(p []byte, off int64) (int, error) {
+	f.fs.step("write", f.Name())
+	return f.File.WriteAt(p, off)
+}
+
+// newTrapped is newMemory over a trapFS.
+func newTrapped(t *testing.T, o format.CreateOptions) (*memory, *trapFS) {
+	t.Helper()
+	r := newMemory(t, o, 1)
+	r.close()
+	trap := &trapFS{FS: r.disk}
+	r.hooks.FS = trap
+	r.open()
+	return r, trap
+}
+
+// TestPanicWhileStoring has the engine panic below a write, in the hands of the writer himself or of a worker: the file tells an error and hangs nobody,
+// what was stored is served on, nothing new is promised, and the next mount repairs.
+func TestPanicWhileStoring(t *testing.T) {
+	const bs = 64 << 10
+	for _, lent := range []bool{true, false} {
+		for what, name := range map[string]string{"blocks": format.DefaultBlocksName, "entries": "one"} {
+			t.Run(fmt.Sprint(what, ", lent ", lent), func(t *testing.T) {
+				r, trap := newTrapped(t, format.CreateOptions{Hash: "BLAKE3", Size: 64 * bs, BlockSize: bs, Overflow: 1.3})
+				if lent {
+					r.m.LendAlways()
+				}
+				old, one, two := r.file("old"), r.file("one"), r.file("two")
+				r.write(old, pattern(1, 4*bs), 0)
+				if err := old.Sync(false); err != nil {
+					t.Fatal(err)
+				}
+				trap.set("write " + name)
+				err := within(t, "the write", func() error { _, err := one.WriteAt(pattern(50, 4*bs), 0); return err })
+				if err == nil {
+					err = within(t, "the flush after it", one.Flush)
+				}
+				if err == nil || !strings.Contains(err.Error(), "a bug for the test") || strings.Contains(err.Error(), "nobody caught it") {
+					t.Errorf("the file tells %v", err)
+				}
+				trap.set("")
+				r.assertNothingHangs(t, old, one, two)
+				r.assertContent(old, pattern(1, 4*bs))
+				if !slices.ContainsFunc(r.logged(), func(line string) bool {
+					return strings.Contains(line, "a bug for the test") && strings.Contains(line, "goroutine")
+				}) {
+					t.Errorf("the log does not say where it was: %q", r.logged())
+				}
+				r.assertRepairs(t, pattern(1, 4*bs))
+			})
+		}
+	}
+}
+
+// assertNothingHangs uses the files after a panic: what is done to them comes to its end, and nothing new is promised.
+func (r *memory) assertNothingHangs(t *testing.T, old, one, two *openfile.Handle) {
+	t.Helper()
+	bs := r.vol.Geometry().BlockSize
+	_ = within(t, "a sync of the file", func() error { return one.Sync(false) })
+	_ = within(t, "a read of the file", func() error { _, err := one.ReadAt(make([]byte, bs), 0); return err })
+	_ = within(t, "a truncation of the file", func() error { return one.File().Truncate(int64(bs)) })
+	// The same content, which nobody must still be believed to be storing.
+	err := within(t, "a write of the same content", func() error { _, err := two.WriteAt(pattern(50, 4*bs), 0); return err })
+	if sync := within(t, "a sync of another file", func() error { return two.Sync(false) }); err == nil && sync == nil {
+		t.Error("new data were promised to be on the disk after a panic in the engine")
+	}
+	for _, h := range []*openfile.Handle{old, one, two} {
+		_ = within(t, "a flush", h.Flush)
+	}
+}
+
+// assertRepairs closes the volume, which must not be called clean, and has it repaired: the file "old" is what it was, and nothing is wrong.
+func (r *memory) assertRepairs(t *testing.T, want []byte) {
+	t.Helper()
+	_ = within(t, "closing the files", r.m.Close)
+	if err := within(t, "closing the volume", r.vol.Close); err == nil {
+		t.Error("the volume was closed as if nothing had been")
+	}
+	r.vol = nil
+	next := onDisk(t, r.disk, 1)
+	next.repair()
+	next.assertContent(next.file("old"), want)
+	next.close()
+	if status, found := next.status(); status != fsck.OK {
+		t.Errorf("after the repair: status %d, %q", status, found)
+	}
+}
+
+// TestPanicWhileGathering has the engine panic while it reads the rest of a block of which a part was written.
+func TestPanicWhileGathering(t *testing.T) {
+	r, trap := newTrapped(t, tiny())
+	f := r.file("old")
+	r.write(f, pattern(1, 3*4096), 0)
+	if err := f.Sync(false); err != nil {
+		t.Fatal(err)
+	}
+	trap.set("read " + format.DefaultBlocksName)
+	r.write(f, []byte("new"), 4096+17)
+	if err := within(t, "the flush", f.Flush); err == nil || !strings.Contains(err.Error(), "a bug for the test") {
+		t.Errorf("the file tells %v", err)
+	}
+	trap.set("")
+	r.assertContent(f, pattern(1, 3*4096))
+	if err := within(t, "a truncation of the file", func() error { return f.File().Truncate(2 * 4096) }); errors.Is(err, format.ErrCorrupt) {
+		t.Error(err)
+	}
+	_ = within(t, "closing the files", r.m.Close)
+	if err := within(t, "closing the volume", r.vol.Close); err == nil {
+		t.Error("the volume was closed as if nothing had been")
+	}
+	r.vol = nil
+}
