@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -19,9 +20,59 @@ import (
 	"tresor/index/format"
 )
 
-// put stores a range of f by ingest-range.
+// sealed is memory with data that can get neither shorter nor longer.
+func sealed(t *testing.T, data []byte) *os.File {
+	t.Helper()
+	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "memory")
+	t.Cleanup(func() { f.Close() })
+	_, err = f.Write(data)
+	if _, serr := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW); err == nil {
+		err = serr
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// put stores a range of f by ingest-range, holes as such, and syncs.
 func (r *rig) put(ctx context.Context, path string, f *os.File, off, n int64) (w transfer.Ranged, err error) {
-	err = socket.CallWith(ctx, socket.Place{}, r.dir, control.OpIngestRange, f, &control.IngestRangeArgs{Path: path, Offset: off, Length: n}, &w, nil)
+	data := make([]byte, n)
+	if _, err := f.ReadAt(data, off); err != nil {
+		return w, err
+	}
+	a := &control.IngestRangeArgs{}
+	for at, end := off, off+n; at < end; {
+		p := control.PartArgs{Path: control.Path(path), Offset: at, From: -1}
+		from, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
+		if from = from / 4096 * 4096; err != nil || from >= end {
+			from = end
+		}
+		if p.Length = from - at; from <= at {
+			to, err := unix.Seek(int(f.Fd()), at, unix.SEEK_HOLE)
+			if err != nil {
+				return w, err
+			}
+			p.Length, p.From = min((to+4095)/4096*4096, end)-at, at-off
+		}
+		a.Parts = append(a.Parts, p)
+		at += p.Length
+	}
+	var res control.IngestRangeResult
+	err = socket.CallWith(ctx, socket.Place{}, r.dir, control.OpIngestRange, sealed(r.t, data), a, &res, nil)
+	if err == nil {
+		err = socket.Call(ctx, socket.Place{}, r.dir, control.OpSync, nil, nil, nil)
+	}
+	for _, d := range res.Parts {
+		w.New += d.New
+		w.Known += d.Known
+		w.Zero += d.Zero
+		w.Fresh = append(w.Fresh, d.Fresh...)
+	}
 	return w, err
 }
 
@@ -149,16 +200,19 @@ func TestRangesRefuseHostileRequests(t *testing.T) {
 		os.Symlink("/etc", r.path("away"))); err != nil {
 		t.Fatal(err)
 	}
-	src := outside(t, random(5, 3*4096+100))
-	for _, c := range []struct{ off, n int64 }{{-4096, 4096}, {1, 4096}, {0, 0}, {0, -1}, {0, 100}, {4096, 4097}, {0, 4 * 4096}, {8192, 1 << 62},
-		{1 << 62, 1 << 62}, {0, transfer.MaxRange + 1}} {
-		if _, err := r.put(t.Context(), "a", src, c.off, c.n); !errors.Is(err, format.ErrUnsupported) {
-			t.Errorf("%d bytes at %d: have %v", c.n, c.off, err)
+	src := sealed(t, random(5, 3*4096+100))
+	raw := func(f *os.File, parts ...control.PartArgs) error {
+		return socket.CallWith(t.Context(), socket.Place{}, r.dir, control.OpIngestRange, f, &control.IngestRangeArgs{Parts: parts}, nil, nil)
+	}
+	for _, c := range []struct{ off, n, from int64 }{{-4096, 4096, 0}, {1, 4096, 0}, {0, 0, 0}, {0, -1, 0}, {0, 100, 0}, {4096, 4097, 0}, {0, 4 * 4096, 0}, {8192, 1 << 62, 0},
+		{1 << 62, 1 << 62, 0}, {0, transfer.MaxRange + 1, 0}, {0, 4096, 3 * 4096}, {0, 4096, 1<<63 - 1}, {0, 1<<63 - 1, 1}, {1<<63 - 1, 1, -1}, {0, 0, -1}, {0, 100, -5}} {
+		err := raw(src, control.PartArgs{Path: "a", Length: 4096}, control.PartArgs{Path: "a", Offset: c.off, Length: c.n, From: c.from})
+		if !errors.Is(err, format.ErrUnsupported) {
+			t.Errorf("%d bytes at %d from %d: have %v", c.n, c.off, c.from, err)
 		}
 	}
-	short := outside(t, random(6, 100)) // ends inside a block, and the file does not
-	if _, err := r.put(t.Context(), "a", short, 0, 100); !errors.Is(err, format.ErrUnsupported) {
-		t.Errorf("a part of a block in the middle: have %v", err)
+	if err := raw(sealed(t, data), control.PartArgs{Path: "a", Length: 3*4096 + 100}); err != nil { // the first parts may have been stored
+		t.Fatal(err)
 	}
 	rd, wr, err := os.Pipe()
 	if err != nil {
@@ -176,11 +230,16 @@ func TestRangesRefuseHostileRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	for what, f := range map[string]*os.File{"a pipe": rd, "a file of the mount": own, "a directory": dir, "nothing": nil} {
-		if _, err := r.put(t.Context(), "a", f, 0, 4096); !errors.Is(err, format.ErrUnsupported) {
+	blind, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", src.Fd()), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blind.Close()
+	for what, f := range map[string]*os.File{"a pipe": rd, "a file of the mount": own, "a directory": dir, "nothing": nil, "a file": outside(t, data), "nothing to read": blind} {
+		if err := raw(f, control.PartArgs{Path: "a", Length: 4096}); !errors.Is(err, format.ErrUnsupported) {
 			t.Errorf("put, %s: have %v", what, err)
 		}
-		if what == "nothing" {
+		if what == "nothing" || f == blind {
 			continue
 		}
 		var res control.ReadBackResult
@@ -189,10 +248,10 @@ func TestRangesRefuseHostileRequests(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"", ".", "..", "/x", "../x", "x/../../y", ".ddumbfs", ".ddumbfs/stats", "link/x", "away/passwd", "dir", "none", "a/x", "file-link"} {
-		if _, err := r.put(t.Context(), path, src, 0, 4096); err == nil {
+		if err := raw(src, control.PartArgs{Path: control.Path(path), Length: 4096}); err == nil {
 			t.Errorf("put to %q: no error", path)
 		}
-		if _, _, err := r.back(t.Context(), control.ReadBackArgs{Path: path, Whole: true}, false); err == nil {
+		if _, _, err := r.back(t.Context(), control.ReadBackArgs{Path: control.Path(path), Whole: true}, false); err == nil {
 			t.Errorf("read back of %q: no error", path)
 		}
 	}

@@ -3,7 +3,6 @@ package orchestrator
 import (
 	"context"
 	"io"
-	"os"
 	"time"
 )
 
@@ -62,15 +61,16 @@ func (e *InUseError) Error() string {
 // passes by the kernel. Paths are relative to Root. Methods may be called concurrently and end soon after ctx does.
 type Store interface {
 	Root() string
-	// Put copies [off, off+n) of src to the same place of the regular file path, which exists; off is a multiple of BlockSize. It is durable
-	// when Put returns, and so is the name of the file. Holes of src become holes of the file, which is longer afterwards if it was too short. A range
-	// that ends at the end of src may end inside a block, if the file ends there or before. After an error the range holds any mixture of old and new.
-	Put(ctx context.Context, path string, src *os.File, off, n int64) (Added, error)
+	// Put stores parts of m, each at its place of a regular file that exists. m may be nil where there are only holes. Nothing is durable before a
+	// Sync. It is one Added for each part, in their order; parts do not overlap. After an error the ranges hold any mixture of old and new, and m may
+	// still be looked at: its content is not to be changed any more.
+	Put(ctx context.Context, m *Memory, parts []Part) ([]Added, error)
 	// ReadBack reads a file from the disk, past every cache, and proves each block by its hash. With w it reads all of the file and writes it there, holes as
 	// zeros; without, only the blocks of list, which is in order. A block that is not what was stored is an error that matches syscall.EIO, beside
 	// which the result is valid: with w nothing is handed out from the first one on, without, Bad has all of them. Storing the data again heals it.
 	ReadBack(ctx context.Context, path string, w io.Writer, list []Blocks) (ReadBack, error)
-	// Sync makes everything durable that was written before.
+	// Sync makes everything durable that was put or written before: contents, names, attributes. A disk that could not write something since the
+	// volume was mounted is an error.
 	Sync(ctx context.Context) error
 	Usage(ctx context.Context) (Usage, error)
 	// Reclaim frees what no file refers to.
@@ -79,7 +79,17 @@ type Store interface {
 	Scrub(ctx context.Context, limit time.Duration) (Scrubbed, error)
 }
 
-// Added is what a Put did, in blocks.
+// Part is a run of N bytes that goes to Off, a multiple of BlockSize, of the file Path, which is longer afterwards if it was too short. They lie in a Memory
+// from From on; where that is negative they are zeros and become a hole, of any length. The end may be inside a block if the file ends there or before.
+type Part struct {
+	Path         string
+	Off, N, From int64
+}
+
+// Hole is the From of a Part that is one.
+const Hole = -1
+
+// Added is what a Part of a Put did, in blocks.
 type Added struct {
 	New, Known, Zero uint64
 	Fresh            []Blocks // of the file, that were stored new

@@ -20,7 +20,7 @@ const (
 // CopyInArgs are the arguments of copy-in. Its answer is a transfer.Written.
 type CopyInArgs struct {
 	// Path is relative to the root of the volume.
-	Path string `json:"path"`
+	Path Path `json:"path"`
 	// Mode has permission bits, 0 for those of the file that is replaced. Modified is zero for now.
 	Mode     uint32    `json:"mode,omitempty"`
 	Modified time.Time `json:"modified,omitzero"`
@@ -32,7 +32,7 @@ type CopyInArgs struct {
 
 // CopyOutArgs are the arguments of copy-out. Its answer is a transfer.Read, also beside an error.
 type CopyOutArgs struct {
-	Path string `json:"path"`
+	Path Path `json:"path"`
 	// Force goes on over bad blocks.
 	Force bool `json:"force,omitempty"`
 }
@@ -55,7 +55,7 @@ func AddCopies(to socket.Operations, c Copier) {
 		if a.Confirmed {
 			o.Complete = func(ctx context.Context) error { return confirmed(ctx, r) }
 		}
-		w, err := c.CopyIn(ctx, a.Path, d, o)
+		w, err := c.CopyIn(ctx, string(a.Path), d, o)
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +67,7 @@ func AddCopies(to socket.Operations, c Copier) {
 		if err != nil {
 			return nil, err
 		}
-		return c.CopyOut(ctx, a.Path, d, transfer.OutOptions{Force: a.Force, Progress: progressTo(r)})
+		return c.CopyOut(ctx, string(a.Path), d, transfer.OutOptions{Force: a.Force, Progress: progressTo(r)})
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 // Names of the operations on parts of stored files, and of that which tells how full the volume is.
 const (
 	OpIngestRange = "ingest-range"
+	OpSync        = "sync"
 	OpReadBack    = "read-back"
 	OpUsage       = "usage"
 )
@@ -20,18 +21,28 @@ const (
 // MaxRuns is how many runs of blocks the arguments of read-back may have: a request is one line of at most 64 KiB.
 const MaxRuns = 1000
 
-// IngestRangeArgs are the arguments of ingest-range, with which the source comes as an open descriptor. Its answer is a transfer.Ranged.
+// IngestRangeArgs are the arguments of ingest-range, with which a sealed memory comes (transfer.Served.IngestRange).
 type IngestRangeArgs struct {
+	Parts []PartArgs `json:"parts"`
+}
+
+// PartArgs say where a part goes, and where it lies in the memory; a hole has a negative From. Numbers are bytes.
+type PartArgs struct {
 	// Path is relative to the root of the volume.
-	Path string `json:"path"`
-	// Offset and Length are bytes.
+	Path   Path  `json:"path"`
 	Offset int64 `json:"offset"`
 	Length int64 `json:"length"`
+	From   int64 `json:"from"`
+}
+
+// IngestRangeResult is the answer of ingest-range: what each part did.
+type IngestRangeResult struct {
+	Parts []transfer.Ranged `json:"parts"`
 }
 
 // ReadBackArgs are the arguments of read-back, with which a pipe may come.
 type ReadBackArgs struct {
-	Path string `json:"path"`
+	Path Path `json:"path"`
 	// Whole reads all blocks, else those of Runs: number of the first block and how many, in order.
 	Whole bool        `json:"whole,omitempty"`
 	Runs  [][2]uint64 `json:"runs,omitempty"`
@@ -56,9 +67,10 @@ type UsageResult struct {
 	Reclaiming bool   `json:"reclaiming"`
 }
 
-// Ranger works on parts of stored files of the mounted volume. Both take over the descriptor.
+// Ranger works on parts of stored files of the mounted volume. It takes over descriptors; each may be nil.
 type Ranger interface {
-	IngestRange(ctx context.Context, path string, d transfer.Held, off, n int64, show progress.Func) (*transfer.Ranged, error)
+	IngestRange(ctx context.Context, d transfer.Held, parts []transfer.Part, show progress.Func) ([]transfer.Ranged, error)
+	Sync() error
 	ReadBack(ctx context.Context, path string, d transfer.Held, o transfer.BackOptions) (*transfer.Back, error)
 }
 
@@ -75,23 +87,31 @@ func scrubbed(v *index.Volume) (int64, error) {
 func AddRanges(to socket.Operations, c Ranger, v *index.Volume) {
 	to[OpIngestRange] = func(ctx context.Context, r *socket.Request) (any, error) {
 		var a IngestRangeArgs
-		d, err := sent(r, &a)
+		held, err := maySend(r, &a)
 		if err != nil {
 			return nil, err
 		}
-		w, err := c.IngestRange(ctx, a.Path, d, a.Offset, a.Length, progressTo(r))
+		parts := make([]transfer.Part, len(a.Parts))
+		for i, p := range a.Parts {
+			parts[i] = transfer.Part{Path: string(p.Path), Off: p.Offset, N: p.Length, From: p.From}
+		}
+		done, err := c.IngestRange(ctx, held, parts, progressTo(r))
 		if err != nil {
 			return nil, err
 		}
-		return w, nil
+		return &IngestRangeResult{done}, nil
+	}
+	to[OpSync] = func(_ context.Context, r *socket.Request) (any, error) {
+		err := r.Decode(&struct{}{})
+		if err == nil {
+			err = c.Sync()
+		}
+		return nil, err
 	}
 	to[OpReadBack] = func(ctx context.Context, r *socket.Request) (any, error) {
 		var a ReadBackArgs
-		d := r.Descriptor()
-		if err := r.Decode(&a); err != nil {
-			if d != nil {
-				d.Drop()
-			}
+		held, err := maySend(r, &a)
+		if err != nil {
 			return nil, err
 		}
 		o := transfer.BackOptions{Whole: a.Whole, Count: a.Count, Progress: progressTo(r)}
@@ -102,11 +122,7 @@ func AddRanges(to socket.Operations, c Ranger, v *index.Volume) {
 		// Before the reading: what a scrub proves meanwhile is none of what this result is about.
 		var serr error
 		res.Scrubbed, serr = scrubbed(v)
-		var held transfer.Held
-		if d != nil {
-			held = d
-		}
-		back, err := c.ReadBack(ctx, a.Path, held, o)
+		back, err := c.ReadBack(ctx, string(a.Path), held, o)
 		if back != nil {
 			res.Back = *back
 		}
@@ -126,4 +142,19 @@ func AddRanges(to socket.Operations, c Ranger, v *index.Volume) {
 		}
 		return &UsageResult{BlockSize: st.BlockSize, Blocks: st.Allocated + st.Free, Used: st.Allocated, Scrubbed: at, Reclaiming: v.Marking()}, nil
 	}
+}
+
+// maySend takes the descriptor of a request that may have one, and its arguments. Without one held is nil.
+func maySend(r *socket.Request, args any) (held transfer.Held, err error) {
+	d := r.Descriptor()
+	if err := r.Decode(args); err != nil {
+		if d != nil {
+			d.Drop()
+		}
+		return nil, err
+	}
+	if d != nil {
+		held = d
+	}
+	return held, nil
 }

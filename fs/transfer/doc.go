@@ -9,7 +9,8 @@
 //	NewTarget(v *index.Volume, workers) *Target           a volume that is open for writing and not mounted
 //	Target.CopyIn(ctx, path, Input, InOptions)            a pipe, a device or a regular file into the volume
 //	Served.CopyIn, Served.CopyOut                         the same for a volume that this process serves, by a descriptor of another process
-//	Served.IngestRange(ctx, path, Held, off, n, progress)  a range of a descriptor into a file that exists, durably
+//	Served.IngestRange(ctx, Held, []Part, progress)       parts of a client's memory into files that exist
+//	Served.Sync()                                         all that was stored before, durably, with its names
 //	Served.ReadBack(ctx, path, Held, BackOptions)         blocks of a file from the disk past every cache, proved; a bad one leaves the index
 //	CopyTree(ctx, src *index.Parent, dst *index.Volume, TreeOptions) (*TreeReport, error)
 //

@@ -21,6 +21,8 @@ type ingest struct {
 	meter *progress.Meter
 	lists bool // blocks that were stored new are to be listed in stored
 	known bool // the input may hold nothing new
+	// buffer lends memory for a piece until it is given back; nil: there is none to be had.
+	buffer func() (buf []byte, back func())
 
 	// Guarded by the crew's mu.
 	seen   int64 // how far the input was handed out, holes counted
@@ -48,7 +50,14 @@ func fillFrom(ctx context.Context, h *openfile.Handle, in Input, workers int, bs
 
 // worker takes ranges until there are none.
 func (g *ingest) worker(to *openfile.Ingest) {
-	w := &worker{g: g, to: to, buf: make([]byte, max(pieceIn, g.bs)), known: g.known}
+	w := &worker{g: g, to: to, known: g.known}
+	if g.buffer == nil {
+		w.buf = make([]byte, max(pieceIn, g.bs))
+	} else {
+		var back func()
+		w.buf, back = g.buffer()
+		defer back()
+	}
 	defer func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -101,7 +110,7 @@ func (w *worker) span(s span) bool {
 	var window []byte // of the whole blocks
 	if whole := s.n / w.g.bs * w.g.bs; w.known && whole > 0 {
 		if window = w.g.feed.mapped(s.off, whole); window != nil {
-			defer func() { _ = disk.Unmap(window) }() // can fail for wrong arguments only
+			defer w.g.feed.unmap(window)
 		}
 	}
 	for done := int64(0); done < s.n; {

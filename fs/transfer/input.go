@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -31,8 +30,9 @@ type feeder interface {
 	next(buf []byte) (span, error)
 	// read fills p from off; what is missing is an error.
 	read(p []byte, off int64) error
-	// mapped shows whole blocks as memory, nil where that cannot be.
+	// mapped shows whole blocks as memory, nil where that cannot be, until unmap.
 	mapped(off, n int64) []byte
+	unmap(p []byte)
 	// cut is an error where the input has become shorter: mapped memory has zeros behind its end, up to that of the page.
 	cut() error
 	// size is that of the whole, in bytes, once next has returned io.EOF.
@@ -74,6 +74,7 @@ func (r *reader) open(int64) (feeder, error) { return r, nil }
 
 func (*reader) known() int64               { return 0 }
 func (*reader) mapped(int64, int64) []byte { return nil }
+func (*reader) unmap([]byte)               {}
 func (*reader) cut() error                 { return nil }
 func (r *reader) read([]byte, int64) error { return disk.ErrUnsupported }
 
@@ -136,15 +137,11 @@ type fileFeed struct {
 	bs    int64
 	total int64
 	maps  bool
-	share int64 // one window is this part of what is left; 0: smallParts
-	holes bool  // those are to be listed in empty
 
 	// mu guards the fields. Holes are looked for under it (I/O); nothing else is taken.
 	mu   sync.Mutex
 	at   int64 // what was handed out
 	data int64 // up to here there is no hole
-	// empty are the holes so far, each in whole blocks up to the end of the range.
-	empty []span
 }
 
 func (q *fileFeed) known() int64 { return q.total }
@@ -154,19 +151,15 @@ func (q *fileFeed) next([]byte) (span, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.at >= q.data {
-		before := q.at
 		if err := q.skip(); err != nil {
 			return span{}, err
-		}
-		if end := min(q.at, q.total); q.holes && end > before {
-			q.empty = append(q.empty, span{off: before, n: end - before})
 		}
 	}
 	if q.at >= q.total {
 		return span{}, io.EOF
 	}
 	// Small ones near the end, so that all workers have something to do.
-	window := max((q.total-q.at)/cmp.Or(q.share, smallParts)/pieceIn*pieceIn, pieceIn, q.bs)
+	window := max((q.total-q.at)/smallParts/pieceIn*pieceIn, pieceIn, q.bs)
 	s := span{off: q.at, n: min(window, windowIn, q.data-q.at)}
 	q.at += s.n
 	return s, nil
@@ -233,3 +226,5 @@ func (q *fileFeed) mapped(off, n int64) []byte {
 	}
 	return p
 }
+
+func (*fileFeed) unmap(p []byte) { _ = disk.Unmap(p) } // can fail for wrong arguments only

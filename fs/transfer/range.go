@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
+	"sync/atomic"
 	"syscall"
 
 	"tresor/fs/openfile"
@@ -14,13 +14,20 @@ import (
 	"tresor/index/progress"
 )
 
-// MaxRange is the most that one IngestRange takes, in bytes: what it has to tell about it fits an answer.
+// MaxRange is the most that the parts of one IngestRange bring, in bytes, holes not counted: what it has to tell about them fits an answer.
 const MaxRange = 1 << 30
 
 // Run is a run of blocks of a file.
 type Run struct{ First, Count uint64 }
 
-// Ranged is what storing a range did.
+// Part is a range of the stored file Path, which exists: N bytes from Off on, a multiple of the block size. They lie in the memory from offset
+// From on; where that is negative they become a hole, of any length. The end may be inside a block only where the file ends there.
+type Part struct {
+	Path         string
+	Off, N, From int64
+}
+
+// Ranged is what storing a part did.
 type Ranged struct {
 	New   uint64 `json:"new_blocks"`
 	Known uint64 `json:"known_blocks"`
@@ -29,107 +36,219 @@ type Ranged struct {
 	Fresh []Run `json:"fresh"`
 }
 
-// IngestRange copies [off, off+n) of the descriptor d, a regular file or a block device, to the same place of the stored file path, which exists, and
-// is longer afterwards if it was too short. It takes over d. off is a multiple of the block size, and so is n unless both files end there; a hole
-// of the source becomes one of the file. When it returns, the range is durable, and so is the name of the file. Others may use the file
+// IngestRange stores parts of the memory d (memfd_create, sealed against shrinking), each at its place of a file, which is longer afterwards if it was
+// too short. It takes over d, which may be nil where there are only holes. Nothing of it is durable before a Sync. Others may use the files
 // meanwhile: each of their reads sees for each block the old content or the new one, and those that begin afterwards the new one. After an error
-// the range holds any mixture of both. The end of ctx ends it within seconds, also where the source does not answer.
-func (s *Served) IngestRange(ctx context.Context, path string, d Held, off, n int64, show progress.Func) (*Ranged, error) {
-	defer d.Drop()
-	fail := func(err error) (*Ranged, error) {
-		return nil, fmt.Errorf("store %d bytes at %d of %s: %w", n, off, path, err)
+// the ranges hold any mixture of both. The end of ctx ends it within seconds. Parts of one call do not overlap.
+func (s *Served) IngestRange(ctx context.Context, d Held, parts []Part, show progress.Func) ([]Ranged, error) {
+	if d != nil {
+		defer d.Drop()
 	}
-	f, err := inspect(d, false, s.Device())
-	if err == nil {
-		err = f.notOurs(s.parts()...)
+	if s.Volume.ReadOnly() {
+		return nil, format.Mark(format.ErrReadOnly, errors.New("store ranges: the volume is mounted read-only"))
 	}
-	if err == nil {
-		err = s.checkRange(f, off, n)
+	g := &ranging{s: s, parts: parts, done: make([]Ranged, len(parts))}
+	if d != nil {
+		var err error
+		if g.mem, err = mapMemory(d); err != nil {
+			return nil, fmt.Errorf("store ranges: %w", err)
+		}
+		defer g.mem.drop()
 	}
+	total, err := g.check()
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	p, err := s.Place(path)
-	if err != nil {
-		return fail(err)
+	g.meter = progress.New(show, "write", progress.Bytes, uint64(total))
+	if err := g.small(ctx); err != nil {
+		return nil, err
 	}
-	defer p.Release()
-	file, err := s.openStored(p)
-	if err != nil {
-		return fail(err)
+	for i := range parts {
+		if g.isSmall(i) {
+			continue
+		}
+		if err := g.one(i, func(h *openfile.Handle) error { return g.large(ctx, i, h) }); err != nil {
+			return nil, err
+		}
 	}
-	h := file.NewHandle()
-	r, err := s.intoRange(ctx, h, f, off, n, show)
-	if err == nil {
-		err = p.SyncName()
-	}
-	if err = errors.Join(room(err), h.Close(), file.Close()); err != nil {
-		return fail(err)
-	}
-	return r, nil
+	return g.done, context.Cause(ctx)
 }
 
-// checkRange refuses what can never be stored.
-func (s *Served) checkRange(f *foreign, off, n int64) error {
-	bs := int64(s.Volume.Geometry().BlockSize)
-	var err error
-	switch {
-	case s.Volume.ReadOnly():
-		return format.Mark(format.ErrReadOnly, errors.New("the volume is mounted read-only"))
-	case f.stream:
-		err = errors.New("the descriptor is a pipe, want a regular file or a block device")
-	case off < 0 || n < 1 || n > MaxRange || off%bs != 0:
-		err = fmt.Errorf("want an offset that is a multiple of %d, and between 1 and %d bytes", bs, MaxRange)
-	case off > openfile.MaxSize-n:
-		err = syscall.EFBIG
-	case off+n > f.size:
-		err = fmt.Errorf("the source has %d bytes, want %d: %w", f.size, off+n, io.ErrUnexpectedEOF)
-	case (off+n)%bs != 0 && off+n != f.size:
-		err = fmt.Errorf("the range ends inside a block of %d bytes, and the source of %d bytes does not", bs, f.size)
+// Sync makes everything durable that was stored before: blocks, entries, sizes, names and attributes. What programs have written and what cannot be
+// stored is told to them, and is no error here.
+func (s *Served) Sync() error {
+	if s.Volume.ReadOnly() {
+		return nil
+	}
+	_ = s.Files.FlushAll()
+	err := s.Volume.Sync()
+	if err == nil {
+		err = s.SyncTree()
 	}
 	if err != nil {
-		return format.Mark(format.ErrUnsupported, err)
+		return fmt.Errorf("sync the volume: %w", room(err))
 	}
 	return nil
 }
 
-// intoRange stores the range and makes it durable.
-func (s *Served) intoRange(ctx context.Context, h *openfile.Handle, f *foreign, off, n int64, show progress.Func) (*Ranged, error) {
-	bs, end, id := int64(s.Volume.Geometry().BlockSize), off+n, uint64(h.File().ID())
-	s.Changed(id, off, n) // what programs wrote through a mapping comes before us, not after
-	if err := h.BeginRange(end); err != nil {
-		return nil, err
-	}
-	// Whatever became of it, nobody is to see what was there before.
-	defer s.Changed(id, off, n)
-	if size := h.File().Size(); end%bs != 0 && size > end {
-		return nil, format.Mark(format.ErrUnsupported, fmt.Errorf("the range ends inside a block of %d bytes, and the file of %d bytes does not", bs, size))
-	}
-	feed := &fileFeed{f: f, bs: bs, at: off, data: off, total: end, holes: true, share: int64(2 * workersOf()),
-		maps: !f.device && bs%int64(os.Getpagesize()) == 0}
-	g := &ingest{crew: newCrew(ctx), feed: feed, bs: bs, lists: true, known: s.known.Load(), seen: off, meter: progress.New(show, "write", progress.Bytes, uint64(n))}
-	f.Hold()
-	err := g.work(workersOf(), f.Drop, func() func() {
-		to := h.NewIngest()
-		return func() { g.worker(to) }
-	})
-	if err == nil {
-		err = whileWaiting(ctx, f, feed.cut)
-	}
-	if err != nil {
-		return nil, err // workers that hang may have the feed
-	}
-	for _, hole := range feed.empty {
-		if err := errors.Join(context.Cause(ctx), h.Hole(hole.off, hole.n)); err != nil {
-			return nil, err
+// ranging is one IngestRange.
+type ranging struct {
+	s     *Served
+	mem   *memory // nil: there are only holes
+	parts []Part
+	done  []Ranged // one for each part; each is set by one goroutine
+	meter *progress.Meter
+}
+
+// check refuses what can never be stored, and returns how much is to be stored.
+func (g *ranging) check() (total int64, err error) {
+	bs := int64(g.s.Volume.Geometry().BlockSize)
+	for i := range g.parts {
+		p := &g.parts[i]
+		switch {
+		case p.Off < 0 || p.N < 1 || p.Off%bs != 0:
+			err = fmt.Errorf("want an offset that is a multiple of %d, and at least a byte", bs)
+		case p.Off > openfile.MaxSize-p.N:
+			err = syscall.EFBIG
+		case p.From < 0:
+		case g.mem == nil:
+			err = errNoMemory
+		case p.N > MaxRange-total:
+			err = fmt.Errorf("all of it is more than %d bytes", MaxRange)
+		case p.From > int64(len(g.mem.b))-p.N:
+			err = fmt.Errorf("the memory has %d bytes, want %d from %d on: %w", len(g.mem.b), p.N, p.From, io.ErrUnexpectedEOF)
+		default:
+			total += p.N
+		}
+		if err != nil {
+			return 0, g.fail(i, format.Mark(format.ErrUnsupported, err))
 		}
 	}
-	s.known.Store(g.count.New == 0)
-	h.EndRange()
-	if err := h.Sync(false); err != nil {
-		return nil, err
+	return total, nil
+}
+
+func (g *ranging) fail(i int, err error) error {
+	p := &g.parts[i]
+	return fmt.Errorf("store %d bytes at %d of %s: %w", p.N, p.Off, p.Path, room(err))
+}
+
+// isSmall tells whether a part is one piece: several of these are stored at the same time, and of a large one several pieces.
+func (g *ranging) isSmall(i int) bool {
+	p := &g.parts[i]
+	return p.From >= 0 && p.N <= max(pieceIn, int64(g.s.Volume.Geometry().BlockSize))
+}
+
+// one prepares the file of a part, has it filled, and makes sure that nobody sees older content afterwards, whatever became of it.
+func (g *ranging) one(i int, fill func(h *openfile.Handle) error) error {
+	p := &g.parts[i]
+	place, err := g.s.Place(p.Path)
+	if err != nil {
+		return g.fail(i, err)
 	}
-	return &Ranged{New: g.count.New, Known: g.count.Known, Zero: g.count.Zero, Fresh: runsOf(g.stored)}, context.Cause(ctx)
+	defer place.Release()
+	file, err := g.s.openStored(place)
+	if err != nil {
+		return g.fail(i, err)
+	}
+	h, id := file.NewHandle(), uint64(file.ID())
+	g.s.Changed(id, p.Off, p.N) // what programs wrote through a mapping comes before us, not after
+	if err = g.begin(p, h); err == nil {
+		err = fill(h)
+	}
+	if err == nil {
+		h.EndRange()
+	}
+	g.s.Changed(id, p.Off, p.N)
+	if err = errors.Join(err, h.Close(), file.Close()); err != nil {
+		return g.fail(i, err)
+	}
+	return nil
+}
+
+func (g *ranging) begin(p *Part, h *openfile.Handle) error {
+	end := p.Off + p.N
+	if err := h.BeginRange(end); err != nil {
+		return err
+	}
+	bs := int64(g.s.Volume.Geometry().BlockSize)
+	if size := h.File().Size(); end%bs != 0 && size > end {
+		return format.Mark(format.ErrUnsupported, fmt.Errorf("it ends inside a block of %d bytes, and the file of %d bytes does not", bs, size))
+	}
+	return nil
+}
+
+// large stores a part piece by piece, with several workers, or makes it a hole.
+func (g *ranging) large(ctx context.Context, i int, h *openfile.Handle) error {
+	p := &g.parts[i]
+	if p.From < 0 {
+		return errors.Join(context.Cause(ctx), h.Hole(p.Off, p.N))
+	}
+	bs := int64(g.s.Volume.Geometry().BlockSize)
+	feed := &memoryFeed{m: g.mem, from: p.From, off: p.Off, end: p.Off + p.N, bs: bs, at: p.Off}
+	in := &ingest{crew: newCrew(ctx), feed: feed, bs: bs, lists: true, known: g.s.known.Load(), seen: p.Off, meter: g.meter,
+		buffer: g.s.buffer}
+	g.mem.hold()
+	err := in.work(workersOf(), g.mem.drop, func() func() {
+		to := h.NewIngest()
+		return func() { in.worker(to) }
+	})
+	if err != nil {
+		return err // workers may hang, and have the rest
+	}
+	g.s.known.Store(in.count.New == 0)
+	g.done[i] = Ranged{New: in.count.New, Known: in.count.Known, Zero: in.count.Zero, Fresh: runsOf(in.stored)}
+	return nil
+}
+
+// small stores the parts that are one piece, several at the same time.
+func (g *ranging) small(ctx context.Context) error {
+	var list []int
+	for i := range g.parts {
+		if g.isSmall(i) {
+			list = append(list, i)
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	c, next := newCrew(ctx), atomic.Int64{}
+	g.mem.hold()
+	return c.work(min(workersOf(), len(list)), g.mem.drop, func() func() {
+		return func() {
+			buf, back := g.s.buffer()
+			defer back()
+			for !c.stopped() {
+				k := int(next.Add(1)) - 1
+				if k >= len(list) || !g.piece(c, list[k], buf) {
+					return
+				}
+			}
+		}
+	})
+}
+
+// piece stores a part that is one piece.
+func (g *ranging) piece(c *crew, i int, buf []byte) bool {
+	p := &g.parts[i]
+	if err := g.mem.read(buf[:p.N], p.From); err != nil {
+		c.fail(g.fail(i, err))
+		return false
+	}
+	if !c.enter() {
+		return false
+	}
+	err := g.one(i, func(h *openfile.Handle) error {
+		to := h.NewIngest()
+		if err := to.Put(buf[:p.N], p.Off); err != nil {
+			return err
+		}
+		stored, _ := to.Stored(p.Off, nil, nil)
+		g.done[i] = Ranged{New: to.Count.New, Known: to.Count.Known, Zero: to.Count.Zero, Fresh: runsOf(stored)}
+		return nil
+	})
+	g.meter.Add(uint64(p.N))
+	c.exit(err)
+	return err == nil
 }
 
 // runsOf puts blocks in order and makes runs of them.
@@ -144,4 +263,14 @@ func runsOf(blocks []uint64) []Run {
 		runs = append(runs, Run{First: b, Count: 1})
 	}
 	return runs
+}
+
+// buffer lends memory for a piece, or for a block where that is larger.
+func (s *Served) buffer() (buf []byte, back func()) {
+	p, ok := s.buffers.Get().(*[]byte)
+	if !ok {
+		b := make([]byte, max(pieceIn, s.Volume.Geometry().BlockSize))
+		p = &b
+	}
+	return *p, func() { s.buffers.Put(p) }
 }

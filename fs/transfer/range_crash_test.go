@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/fs/openfile"
 	"tresor/fs/transfer"
 	"tresor/index/disk"
@@ -36,8 +38,47 @@ func (p memoryPlace) Open() (disk.File, uint64, error) {
 	return f, 1, err
 }
 
-func (p memoryPlace) SyncName() error { return p.fs.SyncDir(filepath.Join(memoryDir, format.RootName)) }
-func (p memoryPlace) Release()        {}
+func (p memoryPlace) Release() {}
+
+// putRange stores [off, off+n) of data at the same place of the file f, zeros as a hole, and syncs.
+func putRange(t *testing.T, s *transfer.Served, data []byte, off, n int64) (*transfer.Ranged, error) {
+	t.Helper()
+	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "memory")
+	defer f.Close()
+	if _, err := f.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK); err != nil {
+		t.Fatal(err)
+	}
+	var parts []transfer.Part
+	const bs = 4096
+	for at := off; at < off+n; at += bs {
+		p := transfer.Part{Path: "f", Off: at, N: min(bs, off+n-at), From: at}
+		if hole := bytes.Count(data[at:at+p.N], []byte{0}) == int(p.N); hole {
+			p.From = -1
+		}
+		if k := len(parts) - 1; k >= 0 && (parts[k].From < 0) == (p.From < 0) {
+			parts[k].N += p.N
+			continue
+		}
+		parts = append(parts, p)
+	}
+	all := &transfer.Ranged{}
+	done, err := s.IngestRange(context.Background(), held{f}, parts, nil)
+	for _, r := range done {
+		all.New += r.New
+		all.Known += r.Known
+	}
+	if err == nil {
+		err = s.Sync()
+	}
+	return all, err
+}
 
 // serveMemory serves a volume on a disk in memory that has an empty file f.
 func serveMemory(t *testing.T, d *disktest.FS) (s *transfer.Served, end func() error) {
@@ -52,7 +93,8 @@ func serveMemory(t *testing.T, d *disktest.FS) (s *transfer.Served, end func() e
 	}
 	files := openfile.NewManager(openfile.Config{Volume: v, Workers: 2})
 	s = &transfer.Served{Volume: v, Files: files, Device: func() uint64 { return 1 << 50 }, Changed: func(uint64, int64, int64) {},
-		Place: func(string) (transfer.ServedPlace, error) { return memoryPlace{fs: d}, nil }}
+		SyncTree: func() error { return d.SyncFS(memoryDir) },
+		Place:    func(string) (transfer.ServedPlace, error) { return memoryPlace{fs: d}, nil }}
 	return s, func() error { return errors.Join(files.Close(), v.Close()) }
 }
 
@@ -65,18 +107,9 @@ func TestPowerCutInARange(t *testing.T) {
 	copy(fresh[2*bs:4*bs], old[10*bs:12*bs]) // known
 	clear(fresh[6*bs : 9*bs])
 	s, end := serveMemory(t, d)
-	name := filepath.Join(t.TempDir(), "source")
 	put := func(data []byte, off, n int64) {
 		t.Helper()
-		if err := os.WriteFile(name, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		f, err := os.Open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		if _, err := s.IngestRange(context.Background(), "f", held{f}, off, n, nil); err != nil {
+		if _, err := putRange(t, s, data, off, n); err != nil {
 			t.Fatal(err)
 		}
 	}

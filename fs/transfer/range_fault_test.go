@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -22,21 +20,8 @@ func TestRangeWithEveryCallFailing(t *testing.T) {
 	base := newMemory(t, 100)
 	old, fresh := random(3, n*bs), random(4, n*bs)
 	clear(fresh[8*bs : 10*bs])
-	sources := [2]*os.File{}
-	for i, data := range [][]byte{old, fresh} {
-		name := filepath.Join(t.TempDir(), "source")
-		if err := os.WriteFile(name, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		f, err := os.Open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		sources[i] = f
-	}
 	s, end := serveMemory(t, base)
-	if _, err := s.IngestRange(context.Background(), "f", held{sources[0]}, 0, n*bs, nil); err != nil {
+	if _, err := putRange(t, s, old, 0, n*bs); err != nil {
 		t.Fatal(err)
 	}
 	if err := end(); err != nil {
@@ -49,7 +34,7 @@ func TestRangeWithEveryCallFailing(t *testing.T) {
 		d := base.Clone()
 		s, end := serveMemory(t, d)
 		d.Inject(disktest.Fault{N: nth, Err: unix.EIO})
-		_, err := s.IngestRange(context.Background(), "f", held{sources[1]}, 4*bs, 8*bs, nil)
+		_, err := putRange(t, s, fresh, 4*bs, 8*bs)
 		fired := d.Fired()
 		d.Heal()
 		_ = end() // a volume that could not sync refuses to be closed cleanly
@@ -81,19 +66,10 @@ func TestRangeWithEveryCallFailing(t *testing.T) {
 func TestReadBackFromAFailingDisk(t *testing.T) {
 	const bs, n = 4096, 16
 	d := newMemory(t, 100)
-	name := filepath.Join(t.TempDir(), "source")
-	if err := os.WriteFile(name, random(5, n*bs), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
 	s, end := serveMemory(t, d)
 	put := func() *transfer.Ranged {
 		t.Helper()
-		r, err := s.IngestRange(context.Background(), "f", held{f}, 0, n*bs, nil)
+		r, err := putRange(t, s, random(5, n*bs), 0, n*bs)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"tresor/fs/openfile"
@@ -25,10 +26,13 @@ type Served struct {
 	Place func(path string) (ServedPlace, error)
 	// Changed is told that a file was changed from off on, n bytes, and before that it will be: what others remember of it has to go.
 	Changed func(inode uint64, off, n int64)
+	// SyncTree makes names, attributes and content of all underlying files durable.
+	SyncTree func() error
 	// Device is the device number of the mount's own files, 0 while that is not known.
 	Device func() uint64
 
-	known atomic.Bool // the last range held nothing new, so the next one may not either
+	known   atomic.Bool // the last range held nothing new, so the next one may not either
+	buffers sync.Pool   // of *[]byte, of a piece: ranges are short, and fresh memory is slow
 }
 
 // ServedPlace is a name in the tree of a mount.
@@ -36,8 +40,6 @@ type ServedPlace interface {
 	Place
 	// Open opens the stored file that has the name.
 	Open() (f disk.File, inode uint64, err error)
-	// SyncName makes the name durable.
-	SyncName() error
 	Release()
 }
 

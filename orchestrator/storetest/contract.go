@@ -35,7 +35,7 @@ func Contract(t *testing.T, open func(t *testing.T) orchestrator.Store) {
 		run  func(t *testing.T)
 	}{
 		{"Ranges", c.ranges}, {"Sparse", c.sparse}, {"Replace", c.replace}, {"LastBlock", c.lastBlock}, {"ReadBack", c.readBack}, {"ReadBackOfAWrite", c.readBackOfAWrite},
-		{"Lists", c.lists}, {"Refused", c.refused}, {"Paths", c.paths}, {"Cut", c.cut}, {"Changed", c.changed}, {"CancelPut", c.cancelPut},
+		{"Lists", c.lists}, {"Refused", c.refused}, {"Paths", c.paths}, {"Memories", c.memories}, {"Growing", c.growing}, {"Many", c.many}, {"CancelPut", c.cancelPut},
 		{"CancelReadBack", c.cancelReadBack}, {"Writer", c.writer}, {"Parallel", c.parallel}, {"Room", c.room}, {"Damage", c.damage},
 	} {
 		t.Run(sub.name, sub.run)
@@ -80,7 +80,7 @@ func (f *file) full() string { return filepath.Join(f.c.Root(), f.path) }
 // put copies a range; it must go well.
 func (f *file) put(off, n int64) orchestrator.Added {
 	f.t.Helper()
-	a, err := f.c.Put(f.t.Context(), f.path, f.src, off, n)
+	a, err := PutFile(f.t.Context(), f.c, f.path, f.src, off, n)
 	if err != nil {
 		f.t.Fatalf("put %d bytes at %d of %s: %v", n, off, f.path, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -89,16 +90,21 @@ func (c *contract) lists(t *testing.T) {
 // cancelPut: a Put that is called off ends soon, with the cause, or is done.
 func (c *contract) cancelPut(t *testing.T) {
 	f := c.make(t, "f", different(9, 24<<20))
+	m, parts, err := partsOf(f.path, f.src, 0, 24<<20, c.bs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.Put(done, f.path, f.src, 0, 24<<20); !errors.Is(err, context.Canceled) {
+	if _, err := c.Put(done, m, parts); !errors.Is(err, context.Canceled) {
 		t.Errorf("called off before: have %v", err)
 	}
 	ended := 0
 	for i := range 6 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*4*time.Millisecond)
 		begin := time.Now()
-		_, err := c.Put(ctx, f.path, f.src, 0, 24<<20)
+		_, err := c.Put(ctx, m, parts)
 		if took := time.Since(begin); took > limit || err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("called off after %d ms: have %v after %v", 4*i, err, took)
 		}
@@ -167,7 +173,7 @@ func (c *contract) parallel(t *testing.T) {
 		f := c.make(t, string(rune('a'+i)), different(uint64(20+i), 8*seg+33))
 		for at := int64(0); at < int64(len(f.want)); at += seg {
 			all.Go(func() {
-				if _, err := c.Put(t.Context(), f.path, f.src, at, min(seg, int64(len(f.want))-at)); err != nil {
+				if _, err := PutFile(t.Context(), c, f.path, f.src, at, min(seg, int64(len(f.want))-at)); err != nil {
 					t.Error(err)
 				}
 			})
@@ -175,6 +181,76 @@ func (c *contract) parallel(t *testing.T) {
 		defer f.assert()
 	}
 	all.Wait()
+}
+
+// growing: ranges that lengthen a file at the same time do not cut one another off.
+func (c *contract) growing(t *testing.T) {
+	for range 20 {
+		f := c.make(t, "f", different(80, 8*c.bs+7))
+		if err := os.Truncate(f.full(), 0); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for at := int64(0); at < int64(len(f.want)); at += c.bs {
+			all.Go(func() {
+				if _, err := PutFile(t.Context(), c, f.path, f.src, at, min(c.bs, int64(len(f.want))-at)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		f.assert()
+	}
+}
+
+// many: a Put of many files, whatever their names, is told for each of them; one of holes needs no memory.
+func (c *contract) many(t *testing.T) {
+	const n = 150
+	m, err := orchestrator.NewMemory(n * 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	var files []*file
+	var parts []orchestrator.Part
+	copy(m.Bytes(), different(100, int64(len(m.Bytes()))))
+	for i := range n {
+		size := 1 + i*13%4096
+		f := c.make(t, fmt.Sprintf("%d grün\"\xff\xfe\n%s", i, strings.Repeat("long ", 30)), m.Bytes()[i*4096:][:size])
+		parts = append(parts, orchestrator.Part{Path: f.path, N: int64(size), From: int64(i) * 4096})
+		files = append(files, f)
+	}
+	parts[5] = orchestrator.Part{Path: files[5].path, Off: 10 * c.bs, N: 1 << 40, From: orchestrator.Hole}
+	parts[6].From = parts[7].From // the same content, if not the same length
+	files[6].want = m.Bytes()[parts[6].From:][:parts[6].N]
+	added, err := c.Put(t.Context(), m, parts)
+	if err == nil {
+		err = c.Sync(t.Context())
+	}
+	if err != nil || len(added) != n {
+		t.Fatalf("have %d, %v", len(added), err)
+	}
+	for i, f := range files {
+		if a := added[i]; i != 5 && (a.New != 1 || a.Known+a.Zero != 0 || !slices.Equal(a.Fresh, []orchestrator.Blocks{{First: 0, Count: 1}})) {
+			t.Fatalf("file %d: have %+v, want one new block", i, a)
+		}
+		if i == 5 || i > 20 && i%50 > 0 {
+			continue
+		}
+		f.assert()
+	}
+	if info, err := os.Stat(files[5].full()); err != nil || info.Size() != 10*c.bs+1<<40 || added[5].New+added[5].Known != 0 {
+		t.Errorf("a hole: have %v, %v, %+v", info, err, added[5])
+	}
+	if err := os.Remove(files[5].full()); err != nil { // others look at all files
+		t.Fatal(err)
+	}
+	again, err := c.Put(t.Context(), nil, []orchestrator.Part{{Path: files[0].path, N: c.bs, From: orchestrator.Hole}})
+	if err != nil || len(again) != 1 || again[0].New != 0 {
+		t.Errorf("a hole over data: have %+v, %v", again, err)
+	}
+	files[0].want = make([]byte, c.bs)
+	files[0].assert()
 }
 
 // room: what is stored takes room once, and what nobody refers to any more can be had back.

@@ -7,7 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"tresor/orchestrator"
 )
 
 // refused: ranges that blocks cannot hold change nothing.
@@ -17,14 +18,14 @@ func (c *contract) refused(t *testing.T) {
 	f.whole()
 	other := c.make(t, "other", different(51, 4*bs+9))
 	for _, r := range []struct{ off, n int64 }{{1, bs}, {-bs, bs}, {0, -1}, {bs - 1, bs + 1}, {0, 100}, {bs, bs + 1}, {0, 5 * bs}, {8 * bs, bs}, {1 << 62, 1 << 62}, {4 * bs, 8}} {
-		if a, err := c.Put(t.Context(), f.path, other.src, r.off, r.n); err == nil {
+		if a, err := PutFile(t.Context(), c, f.path, other.src, r.off, r.n); err == nil {
 			t.Errorf("%d bytes at %d: have %+v, no error", r.n, r.off, a)
 		} else if !strings.Contains(err.Error(), filepath.Base(f.path)) {
 			t.Errorf("%d bytes at %d: the error does not name the file: %v", r.n, r.off, err)
 		}
 	}
 	short := c.make(t, "short", different(52, 100))
-	if _, err := c.Put(t.Context(), f.path, short.src, 0, 100); err == nil {
+	if _, err := PutFile(t.Context(), c, f.path, short.src, 0, 100); err == nil {
 		t.Error("a part of a block in the middle of the file: no error")
 	}
 	f.assert()
@@ -42,7 +43,7 @@ func (c *contract) paths(t *testing.T) {
 	}
 	for _, path := range []string{"", ".", "..", "/", f.full(), "../f", dir + "/../../f", dir, dir + "/dir", dir + "/link", dir + "/away/f", dir + "/around/f", dir + "/none",
 		dir + "/f/x", "none/f"} {
-		if _, err := c.Put(t.Context(), path, f.src, 0, c.bs); err == nil {
+		if _, err := PutFile(t.Context(), c, path, f.src, 0, c.bs); err == nil {
 			t.Errorf("put to %q: no error", path)
 		}
 		var b bytes.Buffer
@@ -50,86 +51,36 @@ func (c *contract) paths(t *testing.T) {
 			t.Errorf("read back of %q: %d bytes, no error", path, b.Len())
 		}
 	}
-	if _, err := c.Put(t.Context(), dir+"/none", f.src, 0, c.bs); !errors.Is(err, os.ErrNotExist) {
+	if _, err := PutFile(t.Context(), c, dir+"/none", f.src, 0, c.bs); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is not there: have %v", err)
 	}
 	have, err := os.ReadFile(filepath.Join(away, "f"))
 	if err != nil || string(have) != "outside" {
 		t.Errorf("have %q, %v", have, err)
 	}
-	for name, source := range map[string]string{"a directory": away, "a device": "/dev/null"} {
-		src, err := os.Open(source)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Put(t.Context(), f.path, src, 0, c.bs); err == nil {
-			t.Errorf("%s as the source: no error", name)
-		}
-		src.Close()
-	}
 }
 
-// cut: a source that gets shorter meanwhile is an error, or came too late to matter.
-func (c *contract) cut(t *testing.T) {
-	failed := 0
-	for i := range 8 {
-		f := c.make(t, "f", different(60+uint64(i%3), 6<<20))
-		done := make(chan error, 1)
-		go func() { _, err := c.Put(t.Context(), f.path, f.src, 0, 6<<20); done <- err }()
-		<-time.After(time.Duration(i) * time.Millisecond)
-		if err := f.src.Truncate(c.bs + 5); err != nil {
-			t.Fatal(err)
-		}
-		if err := <-done; err == nil {
-			f.assert()
-		} else if failed++; !strings.Contains(err.Error(), "f") {
-			t.Errorf("the error does not name the file: %v", err)
-		}
-	}
-	f := c.make(t, "short", different(63, c.bs))
-	if _, err := c.Put(t.Context(), f.path, f.src, 0, 2*c.bs); err == nil {
-		t.Error("a source that is too short: no error")
-	}
-}
-
-// changed: what is stored of a source that changes is proved as it was stored; each of its bytes was there at some time.
-func (c *contract) changed(t *testing.T) {
-	const n = 4 << 20
-	old := different(70, n)
-	f := c.make(t, "f", old)
-	fresh := different(71, n)
-	stop, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				done <- nil
-				return
-			default:
-			}
-			data := [][]byte{fresh, old}[i%2]
-			if _, err := f.src.WriteAt(data, 0); err != nil {
-				done <- err
-				return
-			}
-		}
-	}()
-	for range 5 {
-		if _, err := c.Put(t.Context(), f.path, f.src, 0, n); err != nil {
-			t.Error(err)
-		}
-	}
-	close(stop)
-	if err := <-done; err != nil {
+// memories: a part that is not in the memory changes nothing, wherever it claims to lie.
+func (c *contract) memories(t *testing.T) {
+	f := c.make(t, "f", different(54, 2*c.bs))
+	f.whole()
+	m, err := orchestrator.NewMemory(int(c.bs))
+	if err != nil {
 		t.Fatal(err)
 	}
-	var b bytes.Buffer
-	if _, err := c.ReadBack(t.Context(), f.path, &b, nil); err != nil || b.Len() != n {
-		t.Fatalf("have %d bytes, %v", b.Len(), err)
-	}
-	for i, x := range b.Bytes() {
-		if x != old[i] && x != fresh[i] {
-			t.Fatalf("byte %d was never there", i)
+	defer m.Close()
+	good := orchestrator.Part{Path: f.path, N: c.bs}
+	for _, p := range []orchestrator.Part{{Path: f.path, N: 2 * c.bs}, {Path: f.path, N: c.bs, From: 1}, {Path: f.path, N: c.bs, From: 1 << 62}, {Path: f.path, N: 1<<63 - 1, From: 1},
+		{Path: f.path, Off: 1<<63 - 1, N: 1, From: orchestrator.Hole}, {Path: f.path, From: orchestrator.Hole}} {
+		if a, err := c.Put(t.Context(), m, []orchestrator.Part{p}); err == nil {
+			t.Errorf("%+v: have %+v, no error", p, a)
 		}
 	}
+	if a, err := c.Put(t.Context(), nil, []orchestrator.Part{good}); err == nil {
+		t.Errorf("no memory: have %+v, no error", a)
+	}
+	if a, err := c.Put(t.Context(), nil, nil); err != nil || len(a) != 0 {
+		t.Errorf("nothing: have %+v, %v", a, err)
+	}
+	f.assert()
 }

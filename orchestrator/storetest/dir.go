@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,11 +33,13 @@ type Plain struct {
 	loaded bool
 	known  map[sum]struct{} // stored blocks, what a reclaim would free included
 	cursor string           // last file of a scrub that did not end
+	put    map[string]bool  // files that were put to since the last Sync
 }
 
 // Dir is a store whose tree is root, which exists. It touches nothing before its first use.
 func Dir(root string) *Plain {
-	return &Plain{BlockSize: 4096, Size: 1 << 30, Now: time.Now, root: root, sums: root + ".sums", calls: map[Op]int{}, known: map[sum]struct{}{}}
+	return &Plain{BlockSize: 4096, Size: 1 << 30, Now: time.Now, root: root, sums: root + ".sums", calls: map[Op]int{}, known: map[sum]struct{}{},
+		put: map[string]bool{}}
 }
 
 // Root implements orchestrator.Store.
@@ -56,7 +57,14 @@ func (p *Plain) Flip(path string, off int64) error {
 		return fmt.Errorf("flip a byte of %s at %d: %w", path, off, err)
 	}
 	b[0] = ^b[0]
-	if _, err := f.WriteAt(b[:], off); err != nil {
+	info, err := f.Stat()
+	if err == nil {
+		_, err = f.WriteAt(b[:], off)
+	}
+	if err == nil {
+		err = os.Chtimes(f.Name(), time.Time{}, info.ModTime()) // no failing disk tells that either
+	}
+	if err != nil {
 		return fmt.Errorf("flip a byte of %s at %d: %w", path, off, err)
 	}
 	return f.Sync()
@@ -88,20 +96,4 @@ func (p *Plain) open(path string, flags int) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
-}
-
-// nextData returns where data begins at or behind off, and where it ends, at most at end. Without data both are end.
-func nextData(f *os.File, off, end int64) (from, to int64, err error) {
-	from, err = unix.Seek(int(f.Fd()), off, unix.SEEK_DATA)
-	if errors.Is(err, unix.ENXIO) || err == nil && from >= end {
-		return end, end, nil
-	}
-	if err != nil {
-		return 0, 0, fmt.Errorf("look for data in %s at %d: %w", f.Name(), off, err)
-	}
-	to, err = unix.Seek(int(f.Fd()), from, unix.SEEK_HOLE)
-	if err != nil {
-		return 0, 0, fmt.Errorf("look for a hole in %s at %d: %w", f.Name(), from, err)
-	}
-	return from, min(to, end), nil
 }

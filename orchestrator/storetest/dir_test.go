@@ -25,7 +25,7 @@ func put(t *testing.T, s orchestrator.Store, path string, data []byte) orchestra
 		t.Fatal(err)
 	}
 	defer f.Close()
-	a, err := s.Put(context.Background(), path, f, 0, int64(len(data)))
+	a, err := storetest.PutFile(context.Background(), s, path, f, 0, int64(len(data)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,12 +75,12 @@ func TestPlainHooks(t *testing.T) {
 	}
 	put(t, s, "a-b/c", pattern(2, 9000))
 	errMine := errors.New("mine")
-	s.Hook = storetest.Fail(storetest.OpSync, 2, errMine)
+	s.Hook = storetest.Fail(storetest.OpSync, s.Count(storetest.OpSync)+2, errMine)
 	first, second := s.Sync(context.Background()), s.Sync(context.Background())
 	if first != nil || !errors.Is(second, errMine) {
 		t.Errorf("have %v, %v", first, second)
 	}
-	hook, reached, release := storetest.Hold(storetest.OpUsage, 1)
+	hook, reached, release := storetest.Hold(storetest.OpUsage, s.Count(storetest.OpUsage)+1)
 	s.Hook = hook
 	ended := make(chan error, 1)
 	go func() { _, err := s.Usage(context.Background()); ended <- err }()

@@ -14,69 +14,75 @@ import (
 )
 
 // Put implements orchestrator.Store.
-func (p *Plain) Put(ctx context.Context, path string, src *os.File, off, n int64) (orchestrator.Added, error) {
-	var a orchestrator.Added
-	if err := p.step(ctx, Step{Op: OpPut, Path: path, Off: off, N: n}); err != nil {
-		return a, err
+func (p *Plain) Put(ctx context.Context, m *orchestrator.Memory, parts []orchestrator.Part) ([]orchestrator.Added, error) {
+	list := make([]orchestrator.Added, len(parts))
+	for i := range parts {
+		if err := p.part(ctx, m, &parts[i], &list[i]); err != nil {
+			return nil, fmt.Errorf("put %s at %d: %w", parts[i].Path, parts[i].Off, err)
+		}
 	}
-	dst, err := p.open(path, os.O_RDWR)
+	return list, nil
+}
+
+// part stores one.
+func (p *Plain) part(ctx context.Context, m *orchestrator.Memory, part *orchestrator.Part, a *orchestrator.Added) error {
+	if err := p.step(ctx, Step{Op: OpPut, Path: part.Path, Off: part.Off, N: part.N}); err != nil {
+		return err
+	}
+	dst, err := p.open(part.Path, os.O_RDWR)
 	if err != nil {
-		return a, err
+		return err
 	}
 	defer dst.Close()
 	sums, err := p.openSums(dst)
 	if err != nil {
-		return a, err
+		return err
 	}
 	defer sums.Close()
-	w := &putting{p: p, path: path, src: src, dst: dst, sums: sums, buf: make([]byte, p.BlockSize), added: &a}
-	if err = w.check(off, n); err == nil {
-		err = w.all(ctx, off, off+n)
+	w := &putting{p: p, path: part.Path, dst: dst, sums: sums, buf: make([]byte, p.BlockSize), added: a}
+	if err := w.check(m, part); err != nil {
+		return err
 	}
-	if err == nil {
-		err = errors.Join(dst.Sync(), sums.Sync())
+	p.mu.Lock()
+	p.put[part.Path] = true
+	p.mu.Unlock()
+	if part.From >= 0 {
+		w.src = m.Bytes()[part.From:][:part.N]
 	}
-	if err == nil {
-		err = p.step(ctx, Step{Op: OpPutDone, Path: path, Off: off, N: n})
+	if err := w.all(ctx, part.Off, part.Off+part.N); err != nil {
+		return err
 	}
-	if err != nil {
-		return orchestrator.Added{}, fmt.Errorf("put %s at %d: %w", path, off, err)
-	}
-	return a, nil
+	return p.step(ctx, Step{Op: OpPutDone, Path: part.Path, Off: part.Off, N: part.N})
 }
 
-// putting is one Put.
+// putting is the Put of a part.
 type putting struct {
-	p              *Plain
-	path           string
-	src, dst, sums *os.File
-	buf            []byte
-	added          *orchestrator.Added
+	p         *Plain
+	path      string
+	src       []byte // nil: a hole
+	dst, sums *os.File
+	buf       []byte
+	added     *orchestrator.Added
 }
 
 // check refuses ranges that blocks cannot hold.
-func (w *putting) check(off, n int64) error {
+func (w *putting) check(m *orchestrator.Memory, part *orchestrator.Part) error {
 	bs := w.p.BlockSize
-	from, err := w.src.Stat()
-	if err != nil {
-		return err
-	}
 	to, err := w.dst.Stat()
-	switch end := off + n; {
+	switch end := part.Off + part.N; {
 	case err != nil:
 		return err
-	case off < 0 || n < 0 || end < off || off%bs != 0:
-		return fmt.Errorf("a range of %d bytes at %d: want multiples of %d: %w", n, off, bs, unix.EINVAL)
-	case end > from.Size():
-		return fmt.Errorf("the source has %d bytes, want %d: %w", from.Size(), end, io.ErrUnexpectedEOF)
-	case end%bs != 0 && (end != from.Size() || end < to.Size()):
-		return fmt.Errorf("the range ends at %d, inside a block of %d bytes, and the source (%d bytes) or the file (%d bytes) does not: %w",
-			end, bs, from.Size(), to.Size(), unix.EINVAL)
+	case part.Off < 0 || part.N < 1 || end < part.Off || part.Off%bs != 0:
+		return fmt.Errorf("a range of %d bytes at %d: want multiples of %d: %w", part.N, part.Off, bs, unix.EINVAL)
+	case part.From >= 0 && (m == nil || part.From > int64(len(m.Bytes()))-part.N):
+		return fmt.Errorf("the memory does not have %d bytes from %d on: %w", part.N, part.From, io.ErrUnexpectedEOF)
+	case end%bs != 0 && end < to.Size():
+		return fmt.Errorf("the range ends at %d, inside a block of %d bytes, and the file (%d bytes) does not: %w", end, bs, to.Size(), unix.EINVAL)
 	}
 	return nil
 }
 
-// all copies [off, end), holes as such.
+// all stores [off, end).
 func (w *putting) all(ctx context.Context, off, end int64) error {
 	bs := w.p.BlockSize
 	if to, err := w.dst.Stat(); err != nil || to.Size() < end {
@@ -84,53 +90,38 @@ func (w *putting) all(ctx context.Context, off, end int64) error {
 			return err
 		}
 	}
-	for at := off; at < end; {
-		from, to, err := nextData(w.src, at, end)
-		if err != nil {
+	if w.src == nil {
+		return w.hole(off, end-off)
+	}
+	for at := off; at < end; at += bs {
+		if err := w.block(ctx, at, w.src[at-off:][:min(bs, end-at)]); err != nil {
 			return err
-		}
-		from = from / bs * bs
-		for ; at < from; at += bs {
-			if err := w.hole(at, min(bs, end-at)); err != nil {
-				return err
-			}
-		}
-		for ; at < to; at += bs {
-			if err := w.block(ctx, at, min(bs, end-at)); err != nil {
-				return err
-			}
-		}
-		if to == end {
-			for ; at < end; at += bs { // the end is a hole
-				if err := w.hole(at, min(bs, end-at)); err != nil {
-					return err
-				}
-			}
 		}
 	}
 	return nil
 }
 
-// hole makes a block one.
+// hole makes blocks holes.
 func (w *putting) hole(at, n int64) error {
-	if err := unix.Fallocate(int(w.dst.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, at, n); err != nil {
+	const how, bytes = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE, int64(len(sum{}))
+	bs := w.p.BlockSize
+	err := unix.Fallocate(int(w.dst.Fd()), how, at, n)
+	if err == nil {
+		err = unix.Fallocate(int(w.sums.Fd()), how, at/bs*bytes, (n+bs-1)/bs*bytes)
+	}
+	if err != nil {
 		return fmt.Errorf("punch %d bytes at %d: %w", n, at, err)
 	}
-	var none sum
-	_, err := w.sums.WriteAt(none[:], at/w.p.BlockSize*int64(len(none)))
-	return err
+	return nil
 }
 
-// block copies n bytes, a block or what the source has of its last one.
-func (w *putting) block(ctx context.Context, at, n int64) error {
+// block stores a block, or what there is of the last one.
+func (w *putting) block(ctx context.Context, at int64, data []byte) error {
+	n := int64(len(data))
 	if err := w.p.step(ctx, Step{Op: OpPutBlock, Path: w.path, Off: at, N: n}); err != nil {
 		return err
 	}
-	data := w.buf[:n]
-	if k, err := w.src.ReadAt(data, at); int64(k) < n {
-		return fmt.Errorf("the source ends at %d, want %d bytes: %w", at+int64(k), at+n, errors.Join(err, io.ErrUnexpectedEOF))
-	}
-	clear(w.buf[n:])
+	clear(w.buf[copy(w.buf, data):])
 	if allZero(data) {
 		w.added.Zero++
 		return w.hole(at, n)

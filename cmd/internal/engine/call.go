@@ -38,8 +38,13 @@ const (
 
 // call has the process that serves the volume do an operation. The result is valid beside an error too. Nothing was done where the server is busy.
 func (s *Store) call(ctx context.Context, op string, file *os.File, args, result any) error {
+	return s.callHeld(ctx, op, file, args, result, func() bool { return false })
+}
+
+// callHeld is call for an operation that waits for this process while held says so: as long as that lasts it does not stand.
+func (s *Store) callHeld(ctx context.Context, op string, file *os.File, args, result any, held func() bool) error {
 	for try := 1; ; try++ {
-		err := s.callOnce(ctx, op, file, args, result)
+		err := s.callOnce(ctx, op, file, args, result, held)
 		if !errors.Is(err, unix.EBUSY) || try == crowdTries || op == control.OpReclaim { // a reclaim is busy for longer
 			return err
 		}
@@ -49,25 +54,25 @@ func (s *Store) call(ctx context.Context, op string, file *os.File, args, result
 	}
 }
 
-func (s *Store) callOnce(ctx context.Context, op string, file *os.File, args, result any) error {
+func (s *Store) callOnce(ctx context.Context, op string, file *os.File, args, result any, held func() bool) error {
 	select {
 	case s.places <- struct{}{}:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	stall := time.AfterFunc(s.e.o.Stall, func() { cancel(fmt.Errorf("%w since %s", errStalled, s.e.o.Stall)) })
+	stall := watch(s.e.o.Stall, held, func() { cancel(fmt.Errorf("%w since %s", errStalled, s.e.o.Stall)) })
 	raw := &answer{}
 	done := make(chan error, 1)
 	go func() {
 		defer func() { <-s.places }()
 		var data json.RawMessage
-		err := socket.CallWith(ctx, s.e.o.Sockets, s.parent, op, file, args, &data, func(json.RawMessage) { stall.Reset(s.e.o.Stall) })
+		err := socket.CallWith(ctx, s.e.o.Sockets, s.parent, op, file, args, &data, func(json.RawMessage) { stall.alive() })
 		raw.set(data)
 		done <- err
 	}()
 	defer func() {
-		stall.Stop()
+		stall.stop()
 		cancel(nil)
 	}()
 	var err error
@@ -90,6 +95,49 @@ func (s *Store) callOnce(ctx context.Context, op string, file *os.File, args, re
 		}
 	}
 	return known(err)
+}
+
+// watchdog calls bark when nobody has called alive for a while.
+type watchdog struct {
+	limit time.Duration
+	held  func() bool
+	bark  func()
+
+	mu    sync.Mutex // guards timer and ended; leaf, no I/O
+	timer *time.Timer
+	ended bool
+}
+
+// watch starts one. While held says so nothing is expected.
+func watch(limit time.Duration, held func() bool, bark func()) *watchdog {
+	w := &watchdog{limit: limit, held: held, bark: bark}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(limit, w.over)
+	return w
+}
+
+func (w *watchdog) over() {
+	if w.held() {
+		w.alive()
+	} else {
+		w.bark()
+	}
+}
+
+func (w *watchdog) alive() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.ended {
+		w.timer.Reset(w.limit)
+	}
+}
+
+func (w *watchdog) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+	w.timer.Stop()
 }
 
 // answer is what came, for one who may not wait for it.
@@ -126,7 +174,8 @@ func known(err error) error {
 	for _, c := range []struct{ is, class error }{
 		{format.ErrNoSpace, unix.ENOSPC}, {format.ErrIO, unix.EIO}, {format.ErrReadOnly, unix.EROFS}, {format.ErrBusy, unix.EBUSY},
 		{format.ErrUnsupported, unix.EINVAL}, {format.ErrCorrupt, unix.EUCLEAN}, {socket.ErrNobody, unix.ENOTCONN}, {io.EOF, unix.ENOTCONN},
-		{io.ErrUnexpectedEOF, unix.ENOTCONN}, {syscall.ECONNRESET, unix.ENOTCONN}, {syscall.EPIPE, unix.ENOTCONN}, {fs.ErrNotExist, fs.ErrNotExist},
+		{io.ErrUnexpectedEOF, unix.ENOTCONN}, {syscall.ECONNRESET, unix.ENOTCONN}, {syscall.EPIPE, unix.ENOTCONN},
+		{syscall.ECONNABORTED, unix.ENOTCONN}, {fs.ErrNotExist, fs.ErrNotExist},
 	} {
 		if errors.Is(err, c.is) {
 			return &classError{err, c.class}

@@ -12,6 +12,7 @@ import (
 
 	"tresor/integration/mounttest"
 	"tresor/orchestrator"
+	"tresor/orchestrator/storetest"
 )
 
 // A byte that is changed on the disk while the page cache has the right one: programs still read the right one, a read-back does not.
@@ -22,7 +23,7 @@ func TestReadBackPassesThePageCache(t *testing.T) {
 	data := pattern(5, 20*bs)
 	empty(t, s, "f", int64(len(data)))
 	src := source(t, data)
-	if _, err := s.Put(t.Context(), "f", src, 0, int64(len(data))); err != nil {
+	if _, err := storetest.PutFile(t.Context(), s, "f", src, 0, int64(len(data))); err != nil {
 		t.Fatal(err)
 	}
 	at, err := r.blockAt("f", 7*bs)
@@ -46,7 +47,7 @@ func TestReadBackPassesThePageCache(t *testing.T) {
 	if !errors.Is(err, unix.EIO) || !slices.Equal(res.Bad, want) || !bytes.Equal(b.Bytes(), data[:7*bs]) {
 		t.Errorf("have %+v, %v, %d bytes", res, err, b.Len())
 	}
-	a, err := s.Put(t.Context(), "f", src, 0, int64(len(data)))
+	a, err := storetest.PutFile(t.Context(), s, "f", src, 0, int64(len(data)))
 	if err != nil || a.New != 1 || !slices.Equal(a.Fresh, want) {
 		t.Errorf("put again: have %+v, %v", a, err)
 	}

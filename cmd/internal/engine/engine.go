@@ -31,6 +31,8 @@ type Options struct {
 	Close time.Duration
 	// Stall is how long an operation may go on without getting any further; 0: 10 minutes.
 	Stall time.Duration
+	// Rest is how long a pipe may take to end once the process that serves the volume has said that everything is in it; 0: 10 seconds.
+	Rest time.Duration
 	// Log gets what the program says, line by line; nil drops it.
 	Log func(line string)
 	// Sockets is where control sockets lie; the zero value is the system's place.
@@ -52,6 +54,9 @@ func New(o Options) *Engine {
 	}
 	if o.Stall <= 0 {
 		o.Stall = 10 * time.Minute
+	}
+	if o.Rest <= 0 {
+		o.Rest = 10 * time.Second
 	}
 	if o.Log == nil {
 		o.Log = func(string) {}

@@ -20,6 +20,7 @@ import (
 	"tresor/index/format"
 	"tresor/integration/mounttest"
 	"tresor/orchestrator"
+	"tresor/orchestrator/storetest"
 )
 
 // daemon is the process that serves the volume: who has its block file open.
@@ -104,7 +105,7 @@ func TestMountAndUnmount(t *testing.T) {
 	}
 	data := pattern(1, 300000)
 	empty(t, s, "f", 300000)
-	if _, err := s.Put(t.Context(), "f", source(t, data), 0, 300000); err != nil {
+	if _, err := storetest.PutFile(t.Context(), s, "f", source(t, data), 0, 300000); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(filepath.Join(r.point, "f"))
@@ -127,7 +128,7 @@ func TestMountAndUnmount(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = r.mount(orchestrator.MountOptions{ReadOnly: true, Check: true})
-	if _, err := s.Put(t.Context(), "f", source(t, data), 0, 300000); !errors.Is(err, unix.EROFS) {
+	if _, err := storetest.PutFile(t.Context(), s, "f", source(t, data), 0, 300000); !errors.Is(err, unix.EROFS) {
 		t.Errorf("put into a read-only mount: have %v", err)
 	}
 	var b bytes.Buffer
@@ -200,7 +201,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 		pid := r.daemon()
 		time.AfterFunc(time.Duration(30+round*25)*time.Millisecond, func() { _ = unix.Kill(pid, unix.SIGKILL) })
 		for ; done < int64(len(want)); done += seg {
-			if _, err := s.Put(t.Context(), "f", src, done, seg); err != nil {
+			if _, err := storetest.PutFile(t.Context(), s, "f", src, done, seg); err != nil {
 				if !errors.Is(err, unix.ENOTCONN) {
 					t.Errorf("round %d: have %v, want one that matches ENOTCONN", round, err)
 				}
@@ -228,7 +229,7 @@ func TestPutIntoAFullVolume(t *testing.T) {
 	r := newRig(t, mounttest.Dir(t), orchestrator.MakeOptions{BlockSize: 4096, Size: 8 << 20})
 	s := r.mount(orchestrator.MountOptions{})
 	empty(t, s, "f", 16<<20)
-	if _, err := s.Put(t.Context(), "f", source(t, pattern(3, 16<<20)), 0, 16<<20); !errors.Is(err, unix.ENOSPC) || !errors.Is(err, format.ErrNoSpace) {
+	if _, err := storetest.PutFile(t.Context(), s, "f", source(t, pattern(3, 16<<20)), 0, 16<<20); !errors.Is(err, unix.ENOSPC) || !errors.Is(err, format.ErrNoSpace) {
 		t.Errorf("have %v", err)
 	}
 }
@@ -247,7 +248,7 @@ func TestAProcessThatStands(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
-	if _, err := s.Put(ctx, "f", src, 0, 1<<20); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) > 5*time.Second {
+	if _, err := storetest.PutFile(ctx, s, "f", src, 0, 1<<20); !errors.Is(err, context.DeadlineExceeded) || time.Since(begin) > 5*time.Second {
 		t.Errorf("called off: have %v after %v", err, time.Since(begin))
 	}
 	impatient := engine.New(engine.Options{Program: mounttest.Binary(t), Stall: 100 * time.Millisecond})
@@ -258,7 +259,7 @@ func TestAProcessThatStands(t *testing.T) {
 	if err := unix.Kill(pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Put(t.Context(), "f", src, 0, 1<<20); err != nil {
+	if _, err := storetest.PutFile(t.Context(), s, "f", src, 0, 1<<20); err != nil {
 		t.Error(err)
 	}
 }
@@ -285,7 +286,7 @@ func TestIndexElsewhere(t *testing.T) {
 	r := newRig(t, mounttest.Dir(t), orchestrator.MakeOptions{Index: first, Hash: "SHA1", BlockSize: 8192})
 	s := r.mount(orchestrator.MountOptions{})
 	empty(t, s, "f", 100000)
-	if _, err := s.Put(t.Context(), "f", source(t, pattern(7, 100000)), 0, 100000); err != nil {
+	if _, err := storetest.PutFile(t.Context(), s, "f", source(t, pattern(7, 100000)), 0, 100000); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(r.e.Unmount(t.Context(), r.point), os.Rename(first, second)); err != nil {

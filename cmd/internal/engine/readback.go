@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,12 +15,8 @@ import (
 	"tresor/orchestrator"
 )
 
-const (
-	// pipeBytes is how much a pipe holds: the serving process reads on while the caller works.
-	pipeBytes = 1 << 20
-	// restTime is how long the end of a pipe may take once everything was sent.
-	restTime = 10 * time.Second
-)
+// pipeBytes is how much a pipe holds: the serving process reads on while the caller works.
+const pipeBytes = 1 << 20
 
 // ReadBack implements orchestrator.Store.
 func (s *Store) ReadBack(ctx context.Context, path string, w io.Writer, list []orchestrator.Blocks) (orchestrator.ReadBack, error) {
@@ -40,7 +37,7 @@ func (s *Store) ReadBack(ctx context.Context, path string, w io.Writer, list []o
 func (s *Store) list(ctx context.Context, path string, list []orchestrator.Blocks) (r orchestrator.ReadBack, err error) {
 	var bad error
 	for first := true; first || len(list) > 0; first = false {
-		a := control.ReadBackArgs{Path: path, Count: first}
+		a := control.ReadBackArgs{Path: control.Path(path), Count: first}
 		part := list[:min(len(list), control.MaxRuns)]
 		for _, b := range part {
 			a.Runs = append(a.Runs, [2]uint64{b.First, b.Count})
@@ -82,14 +79,10 @@ func (s *Store) whole(ctx context.Context, path string, w io.Writer) (r orchestr
 	d := &draining{w: w, rd: rd, done: make(chan struct{})}
 	go d.drain(cancel)
 	var res control.ReadBackResult
-	err = s.call(ctx, control.OpReadBack, wr, &control.ReadBackArgs{Path: path, Whole: true}, &res)
+	err = s.callHeld(ctx, control.OpReadBack, wr, &control.ReadBackArgs{Path: control.Path(path), Whole: true}, &res, func() bool { return d.holds(s.e.o.Stall) })
 	_ = wr.Close() // nothing was written here
-	wait := restTime
-	if ctx.Err() != nil {
-		wait = 0
-	}
 	// What lies in the pipe is good, also beside an error. Its end comes when the serving process has closed it.
-	_ = rd.SetReadDeadline(time.Now().Add(wait)) // fails only where it is closed
+	d.finish(ctx, s.e.o.Rest)
 	<-d.done
 	r.Scrubbed, r.Known = seconds(res.Scrubbed), res.Known
 	add(&r, &res)
@@ -118,6 +111,26 @@ type draining struct {
 	done chan struct{}
 	n    int64
 	err  error // of the writer
+	// held: the writer has the data, and may keep it for as long as it likes, as in a pause. gave is when it gave it back last, in nanoseconds.
+	held atomic.Bool
+	gave atomic.Int64
+	// ended: nothing more is sent, and rest is how long each wait for the pipe may be; set before.
+	ended atomic.Bool
+	rest  time.Duration
+}
+
+// holds tells whether the writer has kept the data within the last while.
+func (d *draining) holds(while time.Duration) bool {
+	return d.held.Load() || time.Since(time.Unix(0, d.gave.Load())) < while
+}
+
+// finish is called when everything was sent: from then on each wait for the pipe is short. What the writer takes is no wait for the pipe.
+func (d *draining) finish(ctx context.Context, rest time.Duration) {
+	if ctx.Err() == nil {
+		d.rest = rest
+	}
+	d.ended.Store(true)
+	_ = d.rd.SetReadDeadline(time.Now().Add(d.rest)) // fails only where it is closed
 }
 
 // drain ends with the pipe, or with an error of the writer, which stop is told.
@@ -128,7 +141,10 @@ func (d *draining) drain(stop context.CancelCauseFunc) {
 	for {
 		k, err := d.rd.Read(buf)
 		if k > 0 {
+			d.held.Store(true)
 			n, werr := d.w.Write(buf[:k])
+			d.gave.Store(time.Now().UnixNano())
+			d.held.Store(false)
 			d.n += int64(n)
 			if werr == nil && n < k {
 				werr = io.ErrShortWrite
@@ -137,6 +153,9 @@ func (d *draining) drain(stop context.CancelCauseFunc) {
 				d.err = werr
 				stop(werr)
 				return
+			}
+			if d.ended.Load() {
+				_ = d.rd.SetReadDeadline(time.Now().Add(d.rest))
 			}
 		}
 		if err != nil {

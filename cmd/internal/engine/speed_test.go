@@ -11,6 +11,7 @@ import (
 
 	"tresor/integration/mounttest"
 	"tresor/orchestrator"
+	"tresor/orchestrator/storetest"
 )
 
 // cpu is what a process has used so far.
@@ -49,7 +50,7 @@ func TestPutCostsWhatCpDoes(t *testing.T) {
 		empty(t, s, to, size)
 		before := cpu(t, r.daemon())
 		for at := int64(0); at < size; at += 64 << 20 {
-			a, err := s.Put(t.Context(), to, src, at, min(64<<20, size-at))
+			a, err := storetest.PutFile(t.Context(), s, to, src, at, min(64<<20, size-at))
 			if err != nil || a.New != 0 {
 				t.Fatalf("have %+v, %v", a, err)
 			}

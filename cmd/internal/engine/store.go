@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	iofs "io/fs"
@@ -30,34 +31,66 @@ var _ orchestrator.Store = (*Store)(nil)
 // Root implements orchestrator.Store.
 func (s *Store) Root() string { return s.point }
 
-// putBytes is the most of a Put that is one request: what a lost connection costs at most. It is a multiple of every block size.
-const putBytes = 256 << 20
+// BlockBytes is the length of a block, which Usage says too, after it has counted all files.
+func (s *Store) BlockBytes() int64 { return s.blockSize }
+
+// requestBytes is how long the parts of one request may be, as JSON: a request is one line of at most 64 KiB.
+const requestBytes = 56 << 10
 
 // Put implements orchestrator.Store.
-func (s *Store) Put(ctx context.Context, path string, src *os.File, off, n int64) (orchestrator.Added, error) {
-	var a orchestrator.Added
-	if n < 0 || off < 0 || off > transferEnd-n {
-		return a, fmt.Errorf("put %d bytes at %d of %s: %w", n, off, path, unix.EINVAL)
+func (s *Store) Put(ctx context.Context, m *orchestrator.Memory, parts []orchestrator.Part) ([]orchestrator.Added, error) {
+	var file *os.File
+	if m != nil {
+		file = m.File()
 	}
-	for end := off + n; off < end; {
-		k := min(end-off, putBytes)
-		var w transfer.Ranged
-		if err := s.call(ctx, control.OpIngestRange, src, &control.IngestRangeArgs{Path: path, Offset: off, Length: k}, &w); err != nil {
-			return orchestrator.Added{}, fmt.Errorf("put %s at %d into volume %s: %w", path, off, s.parent, err)
+	list := make([]orchestrator.Added, 0, len(parts))
+	for len(parts) > 0 {
+		args, err := request(parts)
+		if err != nil {
+			return nil, fmt.Errorf("put %s into volume %s: %w", parts[0].Path, s.parent, err)
 		}
-		a.New += w.New
-		a.Known += w.Known
-		a.Zero += w.Zero
-		for _, run := range w.Fresh {
-			a.Fresh = addRun(a.Fresh, run)
+		var w control.IngestRangeResult
+		n := len(args.Parts)
+		err = s.call(ctx, control.OpIngestRange, file, args, &w)
+		if err == nil && len(w.Parts) != n {
+			err = fmt.Errorf("the answer is about %d parts, want %d", len(w.Parts), n)
 		}
-		off += k
+		if err != nil {
+			return nil, fmt.Errorf("put %s at %d, and %d more, into volume %s: %w", parts[0].Path, parts[0].Off, n-1, s.parent, err)
+		}
+		for _, r := range w.Parts {
+			list = append(list, added(&r))
+		}
+		parts = parts[n:]
+	}
+	return list, nil
+}
+
+// request is what goes to the serving process at once, at least one part.
+func request(parts []orchestrator.Part) (*control.IngestRangeArgs, error) {
+	a, room := &control.IngestRangeArgs{}, requestBytes
+	for i := range parts {
+		p := &parts[i]
+		one := control.PartArgs{Path: control.Path(p.Path), Offset: p.Off, Length: p.N, From: p.From}
+		text, err := json.Marshal(one)
+		if err != nil {
+			return nil, err
+		}
+		if room -= len(text) + 1; room < 0 && i > 0 {
+			break
+		}
+		a.Parts = append(a.Parts, one)
 	}
 	return a, nil
 }
 
-// transferEnd is behind every place that a file can have.
-const transferEnd = 1<<63 - 1
+func added(r *transfer.Ranged) orchestrator.Added {
+	a := orchestrator.Added{New: r.New, Known: r.Known, Zero: r.Zero}
+	for _, run := range r.Fresh {
+		a.Fresh = addRun(a.Fresh, run)
+	}
+	return a
+}
 
 // addRun adds a run behind the others.
 func addRun(list []orchestrator.Blocks, r transfer.Run) []orchestrator.Blocks {
@@ -68,7 +101,8 @@ func addRun(list []orchestrator.Blocks, r transfer.Run) []orchestrator.Blocks {
 	return append(list, orchestrator.Blocks{First: r.First, Count: r.Count})
 }
 
-// Sync implements orchestrator.Store.
+// Sync implements orchestrator.Store. What the kernel has is handed to the serving process first. It does not pass the call itself on: for a file system
+// in a process there is no syncfs(2), so that is asked for on the control socket.
 func (s *Store) Sync(ctx context.Context) error {
 	err := within(ctx, s.e.o.Stall, func() error {
 		dir, err := os.Open(s.point)
@@ -77,8 +111,11 @@ func (s *Store) Sync(ctx context.Context) error {
 		}
 		return errors.Join(unix.Syncfs(int(dir.Fd())), dir.Close())
 	})
+	if err == nil {
+		err = s.call(ctx, control.OpSync, nil, nil, nil)
+	}
 	if err != nil {
-		return fmt.Errorf("sync volume %s on %s: %w", s.parent, s.point, err)
+		return fmt.Errorf("sync volume %s on %s: %w", s.parent, s.point, known(err))
 	}
 	return nil
 }
@@ -109,7 +146,7 @@ func (s *Store) Usage(ctx context.Context) (orchestrator.Usage, error) {
 		res.Files, err = s.files(ctx)
 	}
 	if err != nil {
-		return orchestrator.Usage{}, fmt.Errorf("usage of volume %s: %w", s.parent, err)
+		return orchestrator.Usage{}, fmt.Errorf("usage of volume %s: %w", s.parent, known(err))
 	}
 	return res, nil
 }

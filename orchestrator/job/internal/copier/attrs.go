@@ -1,6 +1,7 @@
 package copier
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -98,10 +99,10 @@ func (r *run) refuse(rel, what string, err error) error {
 }
 
 // symlink copies a link as such.
-func (r *run) symlink(p *place, st *unix.Stat_t) error {
+func (r *run) symlink(ctx context.Context, p *place, st *unix.Stat_t) error {
 	to, err := os.Readlink(p.sys())
 	if err != nil {
-		return r.missing(p, err)
+		return r.missing(ctx, p, err)
 	}
 	name := filepath.Join(r.base, p.rel)
 	if have, err := os.Readlink(name); err != nil || have != to {
@@ -112,11 +113,7 @@ func (r *run) symlink(p *place, st *unix.Stat_t) error {
 			return fmt.Errorf("copy %q: %w", p.rel, err)
 		}
 	}
-	xattrs, err := readXattrs(p.sys())
-	if err != nil {
-		r.list(&r.result.Partial, p.rel, err.Error())
-	}
-	return r.attributes(p.rel, st, xattrs)
+	return r.attributes(p.rel, st, r.xattrs(p))
 }
 
 // special makes a fifo or device anew.
@@ -133,9 +130,5 @@ func (r *run) special(p *place, st *unix.Stat_t) error {
 	if err != nil {
 		return fmt.Errorf("copy %q: %w", p.rel, err)
 	}
-	xattrs, err := readXattrs(p.sys())
-	if err != nil {
-		r.list(&r.result.Partial, p.rel, err.Error())
-	}
-	return r.attributes(p.rel, st, xattrs)
+	return r.attributes(p.rel, st, r.xattrs(p))
 }

@@ -16,7 +16,8 @@ import (
 // Target is where a copy goes: a part of orchestrator.Store.
 type Target interface {
 	Root() string
-	Put(ctx context.Context, path string, src *os.File, off, n int64) (orchestrator.Added, error)
+	Put(ctx context.Context, m *orchestrator.Memory, parts []orchestrator.Part) ([]orchestrator.Added, error)
+	Sync(ctx context.Context) error
 }
 
 // Options of a copy.
@@ -44,7 +45,8 @@ type Options struct {
 type Result struct {
 	Sums     []orchestrator.FileSum // of all regular files, by their paths
 	Bytes    int64                  // of their contents, holes included, hard links once
-	NewBytes int64                  // that the target had not held before, in whole blocks
+	NewBytes int64                  // that the target had not held before, in whole blocks: what they take
+	NewData  int64                  // of these, those that are content: a short file fills a part of its block
 	Partial  []string               // what is missing or may be inconsistent, and why
 	Skipped  []string               // what is left out on purpose, and why
 }
@@ -62,13 +64,14 @@ type run struct {
 	Options
 	base    string // absolute directory of the copy
 	skip    map[inode]bool
-	links   map[inode]orchestrator.Path // first name of a file that has several
-	dirs    []dirDone                   // whose attributes are to be set when their content is there
+	stream  *stream
+	firsts  map[inode]orchestrator.Path             // first name of a file that has several
+	links   map[orchestrator.Path]orchestrator.Path // other names, and the first one
+	dirs    []dirDone                               // whose attributes are to be set when their content is there
 	sums    map[orchestrator.Path]orchestrator.FileSum
 	refused map[string]bool // kinds of attributes that the target does not take, told once
 	result  Result
 	more    int // entries that the lists have no room for
-	buf     []byte
 	zeros   []byte
 }
 
@@ -93,25 +96,37 @@ func Copy(ctx context.Context, o Options) (Result, error) {
 	if o.read == nil {
 		o.read = func(f *os.File, p []byte, off int64) (int, error) { return f.ReadAt(p, off) }
 	}
-	r := &run{Options: o, base: filepath.Join(o.Target.Root(), o.Dir), skip: map[inode]bool{}, links: map[inode]orchestrator.Path{},
-		sums: map[orchestrator.Path]orchestrator.FileSum{}, refused: map[string]bool{}, buf: make([]byte, piece), zeros: make([]byte, piece)}
-	if err := r.prepare(); err != nil {
-		return Result{}, err
-	}
-	for i := range o.Roots {
-		if err := r.root(ctx, &o.Roots[i]); err != nil {
-			return Result{}, err
-		}
-	}
-	for _, d := range slices.Backward(r.dirs) {
-		if err := r.attributes(d.name, &d.st, d.xattrs); err != nil {
-			return Result{}, err
-		}
-	}
-	if err := o.Log.Sync(); err != nil {
+	r := &run{Options: o, base: filepath.Join(o.Target.Root(), o.Dir), skip: map[inode]bool{}, firsts: map[inode]orchestrator.Path{}, links: map[orchestrator.Path]orchestrator.Path{},
+		sums: map[orchestrator.Path]orchestrator.FileSum{}, refused: map[string]bool{}, zeros: make([]byte, piece)}
+	r.stream = newStream(r)
+	ctx, cancel := context.WithCancelCause(ctx)
+	err := r.all(ctx)
+	cancel(nil)
+	if err = errors.Join(err, r.stream.close()); err != nil {
 		return Result{}, err
 	}
 	return r.end(), nil
+}
+
+// all copies the roots.
+func (r *run) all(ctx context.Context) error {
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	for i := range r.Roots {
+		if err := r.root(ctx, &r.Roots[i]); err != nil {
+			return err
+		}
+	}
+	if err := r.stream.drain(ctx); err != nil {
+		return err
+	}
+	for _, d := range slices.Backward(r.dirs) {
+		if err := r.attributes(d.name, &d.st, d.xattrs); err != nil {
+			return err
+		}
+	}
+	return r.Log.Sync()
 }
 
 // prepare makes the directory, and learns what is not to be copied.
@@ -181,6 +196,11 @@ func (r *run) unreadable(rel string, err error) error {
 
 // end puts the result together.
 func (r *run) end() Result {
+	for name, first := range r.links {
+		sum := r.sums[first]
+		sum.Path, sum.Link = name, first
+		r.sums[name] = sum
+	}
 	for _, s := range r.sums {
 		r.result.Sums = append(r.result.Sums, s)
 	}

@@ -33,7 +33,8 @@ func identity(st *unix.Stat_t) Identity {
 // line of a log: a file that is done (Sum), or a segment of one (Part).
 type line struct {
 	ID   Identity              `json:"id"`
-	New  int64                 `json:"new,omitempty"` // bytes that the target had not held before
+	New  int64                 `json:"new,omitempty"` // bytes that the target had not held before, in whole blocks
+	Pad  int64                 `json:"pad,omitempty"` // of these, behind the end of the file
 	Sum  *orchestrator.FileSum `json:"sum,omitempty"`
 	Part *part                 `json:"part,omitempty"`
 }
@@ -81,10 +82,18 @@ func (l *Log) Close() error { return l.f.Close() }
 // Sync makes all lines durable.
 func (l *Log) Sync() error {
 	if err := l.f.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", l.f.Name(), err)
+		return &LogError{fmt.Errorf("sync %s: %w", l.f.Name(), err)}
 	}
 	return nil
 }
+
+// LogError is a failure of the file of a log: it says nothing about the source or the target of a copy.
+type LogError struct{ Err error }
+
+func (e *LogError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *LogError) Unwrap() error { return e.Err }
 
 // Empty tells whether nothing has been copied.
 func (l *Log) Empty() bool { return l.bytes == 0 }
@@ -142,7 +151,7 @@ func (l *Log) append(e line) error {
 	text = fmt.Appendf(nil, "%08x %s\n", crc32.ChecksumIEEE(text), text)
 	l.step("before log")
 	if _, err := l.f.WriteAt(text, l.bytes); err != nil {
-		return fmt.Errorf("write log of a copy: %w", err)
+		return &LogError{fmt.Errorf("write log of a copy: %w", err)}
 	}
 	l.step("after log")
 	l.bytes += int64(len(text))
@@ -176,7 +185,7 @@ func (l *Log) resume(path orchestrator.Path, id Identity, segment int64) (*sums,
 	if xxh.UnmarshalBinary(last.Part.XXHash) != nil || last.Part.Offset > id.Size || last.Part.Cksum.Bytes != uint64(last.Part.Offset) {
 		return s, have
 	}
-	s.cksum, s.xxh, s.whole = last.Part.Cksum, xxh, nil
+	s.cksum, s.xxh, s.resumed = last.Part.Cksum, xxh, true
 	for _, e := range l.parts {
 		s.segments = append(s.segments, e.Part.Digest)
 		have.New += e.New

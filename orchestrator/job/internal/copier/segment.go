@@ -4,106 +4,118 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"path"
-	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"tresor/orchestrator"
 )
 
-// piece is how much is hashed between two looks at the context, in bytes.
+// piece is how much is read and summed between two looks at the context, in bytes.
 const piece = 1 << 20
 
-// added is what a segment's Put did; cut says that another Put of it was cut off before, whose blocks nobody has told of.
-type added struct {
-	orchestrator.Added
-	cut bool
-}
-
-// segment stores a part of a file and computes its sums at the same time. It returns sums of their own: those that came in are as they were.
-func (r *run) segment(ctx context.Context, rel string, src, own *os.File, off, n int64, s *sums) (added, *sums, error) {
-	cut := false
-	for {
-		if err := r.Gate.Wait(ctx); err != nil {
-			return added{}, nil, err
-		}
-		work, stop := r.Gate.during(ctx, r.Clock)
-		a, summed, err := r.once(work, rel, src, own, off, n, s.clone())
-		paused := errors.Is(context.Cause(work), errPaused)
-		stop()
-		if err == nil || !paused || ctx.Err() != nil {
-			return added{a, cut}, summed, err
-		}
-		cut = true
+// long reads a file segment by segment into the stream, and goes on where an earlier run ended. The last try takes what there is.
+func (r *run) long(ctx context.Context, p *place, src *os.File, st *unix.Stat_t, f *copying, try int) (*orchestrator.FileSum, error) {
+	id, path := identity(st), orchestrator.Path(p.rel)
+	s, have := newSums(r.Segment), line{ID: id, Part: &part{Path: path}}
+	if try == 1 && r.isThere(p.rel, id.Size) {
+		s, have = r.Log.resume(path, id, r.Segment)
 	}
-}
-
-// once is segment without pauses.
-func (r *run) once(ctx context.Context, rel string, src, own *os.File, off, n int64, s *sums) (orchestrator.Added, *sums, error) {
-	type stored struct {
-		a   orchestrator.Added
-		err error
+	f.begin(r.Again || try > 1) // what an earlier try has stored new is known now
+	off := have.Part.Offset
+	if off > 0 {
+		f.have.New, f.have.Part.Fresh, f.have.Part.Whole = have.New, have.Part.Fresh, have.Part.Whole || f.have.Part.Whole
+	} else {
+		size := id.Size
+		if try == tries {
+			size = 0 // it may be shorter by then
+		}
+		if err := r.create(p.rel, size); err != nil {
+			return nil, err
+		}
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	put := make(chan stored, 1)
-	go func() {
-		r.Step("before put")
-		a, err := r.Target.Put(ctx, path.Join(r.Dir, rel), src, off, n)
+	for off < id.Size {
+		end := min(off+r.Segment, id.Size)
+		at, err := r.segment(ctx, src, f, off, end, s, try == tries)
 		if err != nil {
-			cancel()
-		} else {
-			r.Step("after put")
+			return nil, err
 		}
-		put <- stored{a, err}
-	}()
-	err := r.hash(ctx, own, off, n, s)
-	var unread *sourceError
-	if errors.As(err, &unread) {
-		cancel()
+		if at < end { // it was cut
+			id.Size = at
+			break
+		}
+		if off = end; off < id.Size {
+			note, err := checkpoint(line{ID: id, Part: &part{Path: path, Offset: off}}, s)
+			if err == nil {
+				err = r.stream.segment(ctx, &mark{file: f, note: note})
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
 	}
-	done := <-put
-	switch {
-	case unread != nil: // whatever Put says: it could not read it either
-		return done.a, nil, unread
-	case done.err != nil:
-		return done.a, nil, fmt.Errorf("store %d bytes at %d: %w", n, off, done.err)
-	}
-	return done.a, s, err
+	sum := r.newSum(p, st, id.Size)
+	s.into(sum)
+	return sum, nil
 }
 
-// hash adds [off, off+n) of the source to the sums. Holes are not read.
-func (r *run) hash(ctx context.Context, f *os.File, off, n int64, s *sums) error {
-	for at, end := off, off+n; at < end; {
-		data, hole := nextData(f, at, end)
-		for at < data {
-			k := min(data-at, piece)
-			s.zeros(k, r.zeros)
-			at += k
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
+// segment reads [off, end) of the source and hands it over, holes as such. It returns where it ended: before end only where less says that this is no error.
+func (r *run) segment(ctx context.Context, src *os.File, f *copying, off, end int64, s *sums, less bool) (int64, error) {
+	for off < end {
+		data, hole := off, end
+		if !less { // behind the end of a file that was cut there is no hole
+			data, hole = nextData(src, off, end)
 		}
-		for at < hole {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
+		if data = max(off, data/r.BlockSize*r.BlockSize); data > off || data == end {
+			if err := r.hole(ctx, f, off, data-off, s); err != nil {
+				return off, err
 			}
-			p := r.buf[:min(hole-at, piece)]
-			if k, err := r.read(f, p, at); k < len(p) {
-				if err == nil || errors.Is(err, io.EOF) {
-					err = fmt.Errorf("it ends at %d, want %d bytes: %w", at+int64(k), end, io.ErrUnexpectedEOF)
-				}
-				return &sourceError{err}
+			off = data
+			continue
+		}
+		hole = min((hole+r.BlockSize-1)/r.BlockSize*r.BlockSize, end)
+		for off < hole {
+			want := min(hole-off, r.stream.size)
+			n, err := r.pieces(ctx, src, off, want, s, less)
+			if err == nil && n > 0 {
+				err = r.stream.part(ctx, f, off, n)
 			}
-			s.add(p)
-			at += int64(len(p))
+			if off += n; err != nil || n < want {
+				return off, err
+			}
 		}
 	}
-	return nil
+	return off, nil
+}
+
+// pieces reads n bytes into the memory and sums them while they are at hand.
+func (r *run) pieces(ctx context.Context, src *os.File, off, n int64, s *sums, less bool) (done int64, err error) {
+	buf, err := r.stream.room(ctx, n)
+	if err != nil {
+		return 0, err
+	}
+	for done < n {
+		p := buf[done:min(done+piece, n)]
+		k, err := r.fill(ctx, src, p, off+done, less)
+		s.add(p[:k])
+		done += int64(k)
+		if err != nil || k < len(p) {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// hole hands over zeros that take no room.
+func (r *run) hole(ctx context.Context, f *copying, off, n int64, s *sums) error {
+	for done := int64(0); done < n; done += piece {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		s.digests(r.zeros[:min(piece, n-done)])
+	}
+	s.cksum = s.cksum.Zeros(uint64(n))
+	return r.stream.hole(ctx, f, off, n)
 }
 
 // nextData is where the next data at or behind off begins, and where they end; both at most end. A file system that cannot tell has data only.
@@ -125,42 +137,12 @@ func nextData(f *os.File, off, end int64) (data, hole int64) {
 	return data, hole
 }
 
-// steady copies a file that changes all the time, through the mount: what is written and what is summed are the same bytes.
-func (r *run) steady(ctx context.Context, p *place, src *os.File) (done line, err error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(src.Fd()), &st); err != nil {
-		return line{}, &sourceError{err}
-	}
-	if err := r.create(p.rel, 0); err != nil {
-		return line{}, err
-	}
-	dst, err := os.OpenFile(filepath.Join(r.base, p.rel), os.O_WRONLY|unix.O_NOFOLLOW, 0)
+// checkpoint is a note about a segment, with the sums up to its end.
+func checkpoint(e line, s *sums) (line, error) {
+	state, err := s.xxh.MarshalBinary()
 	if err != nil {
-		return line{}, err
+		return e, fmt.Errorf("state of a sum: %w", err)
 	}
-	defer func() { err = errors.Join(err, dst.Close()) }()
-	s, size := newSums(r.Segment), int64(0)
-	for size < st.Size { // what is appended meanwhile belongs to the next backup
-		if err := r.Gate.Wait(ctx); err != nil {
-			return line{}, err
-		}
-		n, err := r.read(src, r.buf[:min(piece, st.Size-size)], size)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return line{}, &sourceError{err}
-		}
-		s.add(r.buf[:n])
-		if _, err := dst.WriteAt(r.buf[:n], size); err != nil {
-			return line{}, err
-		}
-		size += int64(n)
-		if n == 0 {
-			break // it was truncated
-		}
-	}
-	if err := dst.Sync(); err != nil {
-		return line{}, err
-	}
-	sum := &orchestrator.FileSum{Path: orchestrator.Path(p.rel), Size: size, Mtime: time.Unix(0, st.Mtim.Nano()).UTC(), Whole: true}
-	s.into(sum)
-	return line{ID: identity(&st), Sum: sum}, nil
+	e.Part.Cksum, e.Part.XXHash, e.Part.Digest = s.cksum, state, s.segments[len(s.segments)-1]
+	return e, nil
 }

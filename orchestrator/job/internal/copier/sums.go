@@ -14,25 +14,14 @@ type sums struct {
 	xxh      *xxhash.Digest
 	part     *blake3.Hasher // of the segment
 	partLen  int64
-	whole    *blake3.Hasher // nil: the file was gone on with
+	whole    *blake3.Hasher // nil: the first segment has not ended, so it is all there is, or the file was gone on with
+	resumed  bool
 	segment  int64
 	segments []orchestrator.Digest
 }
 
 func newSums(segment int64) *sums {
-	return &sums{xxh: xxhash.New(), part: blake3.New(), whole: blake3.New(), segment: segment}
-}
-
-// clone is a copy that can be gone on with by itself.
-func (s *sums) clone() *sums {
-	c := *s
-	xxh := *s.xxh
-	c.xxh, c.part = &xxh, s.part.Clone()
-	if s.whole != nil {
-		c.whole = s.whole.Clone()
-	}
-	c.segments = s.segments[:len(s.segments):len(s.segments)]
-	return &c
+	return &sums{xxh: xxhash.New(), part: blake3.New(), segment: segment}
 }
 
 // add takes the next bytes.
@@ -44,12 +33,12 @@ func (s *sums) add(p []byte) {
 // digests are the sums that cannot skip zeros.
 func (s *sums) digests(p []byte) {
 	_, _ = s.xxh.Write(p) // a hash takes everything
-	if s.whole != nil {
-		_, _ = s.whole.Write(p)
-	}
 	for len(p) > 0 {
 		n := min(int64(len(p)), s.segment-s.partLen)
 		_, _ = s.part.Write(p[:n])
+		if s.whole != nil {
+			_, _ = s.whole.Write(p[:n])
+		}
 		s.partLen += n
 		p = p[n:]
 		if s.partLen == s.segment {
@@ -60,11 +49,16 @@ func (s *sums) digests(p []byte) {
 
 // cut ends a segment.
 func (s *sums) cut() {
-	if s.partLen > 0 {
-		s.segments = append(s.segments, orchestrator.Digest(s.part.Sum(nil)))
-		s.part.Reset()
-		s.partLen = 0
+	if s.partLen == 0 {
+		return
 	}
+	s.segments = append(s.segments, orchestrator.Digest(s.part.Sum(nil)))
+	s.partLen = 0
+	if s.whole == nil && !s.resumed {
+		s.whole, s.part = s.part, blake3.New() // the first segment is the beginning of the whole
+		return
+	}
+	s.part.Reset()
 }
 
 // zeros takes n zero bytes; buf is as many of them as are taken at once.
@@ -82,8 +76,23 @@ func (s *sums) into(f *orchestrator.FileSum) {
 	s.cut()
 	f.Cksum, f.XXH64 = s.cksum.Sum(), s.xxh.Sum64()
 	f.SegmentSize, f.Segments = s.segment, s.segments
-	if s.whole != nil {
+	switch {
+	case s.resumed:
+	case s.whole == nil: // no bytes
+		d := orchestrator.Digest(s.part.Sum(nil))
+		f.Blake3 = &d
+	default:
 		d := orchestrator.Digest(s.whole.Sum(nil))
 		f.Blake3 = &d
+	}
+}
+
+// sumOf writes the sums of a file that is all in p, not longer than a segment.
+func sumOf(p []byte, segment int64, f *orchestrator.FileSum) {
+	f.Cksum, f.XXH64, f.SegmentSize = cksum.Sum(p), xxhash.Sum64(p), segment
+	d := orchestrator.Digest(blake3.Sum256(p))
+	f.Blake3 = &d
+	if len(p) > 0 {
+		f.Segments = []orchestrator.Digest{d}
 	}
 }

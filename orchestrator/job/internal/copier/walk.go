@@ -90,7 +90,7 @@ func (r *run) entry(ctx context.Context, p *place) error {
 	}
 	var st unix.Stat_t
 	if err := unix.Fstatat(int(p.dir.Fd()), p.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return r.missing(p, fmt.Errorf("stat: %w", err))
+		return r.missing(ctx, p, fmt.Errorf("stat: %w", err))
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
@@ -98,7 +98,7 @@ func (r *run) entry(ctx context.Context, p *place) error {
 	case unix.S_IFREG:
 		return r.file(ctx, p)
 	case unix.S_IFLNK:
-		return r.symlink(p, &st)
+		return r.symlink(ctx, p, &st)
 	case unix.S_IFSOCK:
 		r.list(&r.result.Skipped, p.rel, "a socket has no content")
 		return nil
@@ -108,7 +108,7 @@ func (r *run) entry(ctx context.Context, p *place) error {
 }
 
 // missing says that a place has no copy, nor one of an earlier try: it went while its directory was read, as if it had gone before, or it cannot be read.
-func (r *run) missing(p *place, cause error) error {
+func (r *run) missing(ctx context.Context, p *place, cause error) error {
 	if !errors.Is(cause, unix.ENOENT) || p.within == "" {
 		if err := r.unreadable(p.rel, cause); err != nil {
 			return err
@@ -116,6 +116,9 @@ func (r *run) missing(p *place, cause error) error {
 	}
 	if p.rel == "." {
 		return nil
+	}
+	if err := r.stream.settled(ctx, p.rel); err != nil {
+		return err
 	}
 	if err := os.RemoveAll(filepath.Join(r.base, p.rel)); err != nil {
 		return fmt.Errorf("copy %q: what an earlier try left: %w", p.rel, err)
@@ -138,12 +141,12 @@ func excluded(p *place) bool {
 func (r *run) directory(ctx context.Context, p *place) error {
 	f, err := p.open(unix.O_DIRECTORY)
 	if err != nil {
-		return r.missing(p, err)
+		return r.missing(ctx, p, err)
 	}
 	defer f.Close()
 	done := dirDone{name: p.rel}
 	if err := unix.Fstat(int(f.Fd()), &done.st); err != nil {
-		return r.missing(p, fmt.Errorf("stat: %w", err))
+		return r.missing(ctx, p, fmt.Errorf("stat: %w", err))
 	}
 	if r.skip[inodeOf(&done.st)] {
 		r.list(&r.result.Skipped, p.rel, "it belongs to the backup itself")
@@ -153,9 +156,7 @@ func (r *run) directory(ctx context.Context, p *place) error {
 	if err != nil {
 		return fmt.Errorf("copy %q: %w", p.rel, err)
 	}
-	if done.xattrs, err = readXattrs(p.sys()); err != nil {
-		r.list(&r.result.Partial, p.rel, err.Error())
-	}
+	done.xattrs = r.xattrs(p)
 	r.dirs = append(r.dirs, done)
 	if p.root.OneSystem && done.st.Dev != p.dev {
 		return nil // the mount point itself is kept, empty
