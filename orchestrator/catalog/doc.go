@@ -9,6 +9,7 @@
 //	Folder.Pin(name, pinned)      never pruned, or pruned again
 //	Folder.Delete(ctx, name)      crash-safe: renamed to .deleting-<name>, then removed
 //	Folder.Finish(ctx)            ends the deletions that a crash interrupted
+//	Folder.Evidence(ctx)          copies in the staging folder that differed from their source twice; DeleteEvidence(ctx, directory)
 //	Folder.KeepVersions, SetKeepVersions   the file KEEPVERSIONS, the limit of this volume alone
 //
 // What is a backup: a directory whose name is MACHINE-YYYYMMDDHHMMSS exactly, and that holds either our record or a mark of the predecessor

@@ -70,14 +70,10 @@ func damaged(b orchestrator.Backup, err error) orchestrator.Backup {
 
 // readRecord reads the record of a backup and holds it against the directory's name.
 func readRecord(root *os.Root, name string) (orchestrator.Record, error) {
-	var r orchestrator.Record
 	file := path.Join(name, orchestrator.RecordFile)
-	text, err := statefile.Read(root, file, maxRecord)
+	r, err := recordIn(root, name)
 	if err != nil {
 		return r, err
-	}
-	if err := json.Unmarshal(text, &r); err != nil {
-		return r, fmt.Errorf("read %s: %w", file, err)
 	}
 	machine, _, _ := orchestrator.ParseBackupName(name) // isBackupName has looked
 	if r.Name != name || r.Machine != machine {
@@ -87,6 +83,19 @@ func readRecord(root *os.Root, name string) (orchestrator.Record, error) {
 	case orchestrator.Unverified, orchestrator.Verified, orchestrator.Mismatch, orchestrator.Unreadable, orchestrator.Skipped:
 	default:
 		return r, fmt.Errorf("read %s: verdict %q is not known", file, r.Verdict)
+	}
+	return r, nil
+}
+
+// recordIn reads the record in a directory, of whatever backup it is.
+func recordIn(root *os.Root, dir string) (r orchestrator.Record, err error) {
+	file := path.Join(dir, orchestrator.RecordFile)
+	text, err := statefile.Read(root, file, maxRecord)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		return r, fmt.Errorf("read %s: %w", file, err)
 	}
 	return r, nil
 }

@@ -30,11 +30,16 @@ func (d *Disk) byUUID(ctx context.Context, uuid string) (*found, error) {
 		if err != nil {
 			return nil, err
 		}
-		list, problems := d.holding(paths, want)
+		list, problems := d.holding(ctx, paths, want)
 		switch {
 		case len(list) == 1 || len(list) > 1 && list[0].kind == typeBtrfs: // which spreads over devices with one UUID
 			return &list[0], nil
 		case len(list) > 1:
+			for i := range list { // a copy that is plugged in does not make the one disappear that is in use
+				if mounts, err := d.mountsOf(list[i].path); err == nil && d.best(mounts) == d.spec.Dir {
+					return &list[i], nil
+				}
+			}
 			return nil, fmt.Errorf("file system %s is on %s and on %s: %w; take one away", uuid, list[0].path, list[1].path, ErrAmbiguous)
 		}
 		link := filepath.Join(d.host.Dev, "disk/by-uuid", uuid)
@@ -50,19 +55,71 @@ func (d *Disk) byUUID(ctx context.Context, uuid string) (*found, error) {
 	})
 }
 
-// holding are those of the devices that hold the file system. A device below another one (of a RAID, of a multipath) is left out where the other is in the list.
-func (d *Disk) holding(paths []string, want string) (list []found, problems error) {
+// probed is what was found on a device.
+type probed struct {
+	path, kind, uuid string
+	err              error
+}
+
+// holding are those of the devices that hold the file system, in the order of their names. A device below another one (of a RAID, of a multipath) is left out where
+// the other is in the list. A device that does not answer is a problem of its own, and not asked again before it does: it must not keep the others from being found.
+func (d *Disk) holding(ctx context.Context, paths []string, want string) (list []found, problems error) {
+	ctx, end := context.WithTimeout(ctx, d.host.Probe)
+	defer end()
+	answers := make(chan probed, len(paths))
+	silent := map[string]bool{}
+	asked := 0
 	for _, p := range paths {
-		kind, uuid, err := probePath(p)
-		switch {
-		case gone(err) || errors.Is(err, fs.ErrPermission): // the disks of the host, seen from a container
-		case err != nil:
-			problems = errors.Join(problems, err)
-		case uuid == want && !d.stacked(p):
-			list = append(list, found{path: p, kind: kind})
+		silent[p] = true
+		if !d.ask(p) {
+			continue
+		}
+		asked++
+		go func() {
+			kind, uuid, err := d.probe(p)
+			d.answered(p)
+			answers <- probed{p, kind, uuid, err}
+		}()
+	}
+	for ctx.Err() == nil && asked > 0 {
+		select {
+		case a := <-answers:
+			asked--
+			delete(silent, a.path)
+			switch {
+			case gone(a.err) || errors.Is(a.err, fs.ErrPermission): // the disks of the host, seen from a container
+			case a.err != nil:
+				problems = errors.Join(problems, a.err)
+			case a.uuid == want && !d.stacked(a.path):
+				list = append(list, found{path: a.path, kind: a.kind})
+			}
+		case <-ctx.Done():
 		}
 	}
+	for p := range silent {
+		problems = errors.Join(problems, fmt.Errorf("%s does not answer", p))
+	}
+	slices.SortFunc(list, func(a, b found) int { return strings.Compare(a.path, b.path) })
 	return list, problems
+}
+
+// ask tells whether a device is to be asked: not as long as a question from long ago has no answer.
+func (d *Disk) ask(path string) bool {
+	now := d.host.Clock.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	since, open := d.open[path]
+	if open {
+		return now.Sub(since) < d.host.Probe
+	}
+	d.open[path] = now
+	return true
+}
+
+func (d *Disk) answered(path string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.open, path)
 }
 
 // gone tells whether there is no device, or nothing in it.

@@ -19,7 +19,8 @@ import (
 var ErrAbsent = errors.New("not connected")
 
 // Look asks the kernel whether the disk is connected, and where it is mounted ("": nowhere). It changes nothing. Of several mounts the one at Spec.Dir counts
-// first; a mount of a part of the file system does not count. Of an export that is not mounted it says that it is connected, since only a mount shows that.
+// first; a mount of a part of the file system does not count. Of two devices with this file system the one that is mounted at Spec.Dir counts; without such it
+// is ErrAmbiguous. Of an export that is not mounted it says that it is connected, since only a mount shows that.
 func (d *Disk) Look(ctx context.Context) (connected bool, dir string, err error) {
 	switch {
 	case d.spec.Path != "":
@@ -288,24 +289,31 @@ func (d *Disk) release() error {
 	return hold.Close()
 }
 
-// Unmount unmounts the file system from dir, where Mount said that it is, and closes what Unlock opened once it is mounted nowhere. A Path stays. While it is
-// in use the error is an *orchestrator.InUseError with those who use it, as it is if the file system is mounted elsewhere as well.
+// Unmount unmounts the file system from dir, where Mount said that it is, and closes what Unlock opened once it is mounted nowhere. An empty dir is the place
+// that is ours, where a mount may have come after its deadline. A Path stays. While it is in use the error is an *orchestrator.InUseError with those who use it,
+// as it is if the file system, or a part of it, is mounted elsewhere as well.
 func (d *Disk) Unmount(ctx context.Context, dir string) error {
 	if d.spec.Path != "" {
 		return nil
 	}
 	errHold := d.release()
+	if dir == "" {
+		if _, at, err := d.Look(ctx); err == nil && at == d.spec.Dir {
+			dir = at
+		}
+	}
+	number := ""
 	if dir != "" { // also of a disk that is not there any more
-		if err := d.unmountFrom(ctx, dir); err != nil {
+		var err error
+		if number, err = mountedAt(dir); err == nil {
+			err = d.unmountFrom(ctx, dir)
+		}
+		if err != nil {
 			return errors.Join(err, errHold)
 		}
 	}
-	_, at, err := d.Look(ctx)
-	if err != nil {
+	if err := d.elsewhere(ctx, number); err != nil {
 		return errors.Join(err, errHold)
-	}
-	if at != "" {
-		return errors.Join(&orchestrator.InUseError{Point: at, Holders: []string{"mounted by somebody else"}}, errHold)
 	}
 	if d.spec.LUKS != "" {
 		if err := d.host.Opener.Close(ctx, d.spec.Name); err != nil {
@@ -313,6 +321,46 @@ func (d *Disk) Unmount(ctx context.Context, dir string) error {
 		}
 	}
 	return errHold
+}
+
+// mountedAt is the number of the file system that is seen at a mount point, "" if nothing is mounted there.
+func mountedAt(dir string) (number string, err error) {
+	all, err := Table{}.All()
+	for _, m := range all {
+		if m.Point == dir {
+			number = m.Device
+		}
+	}
+	return number, err
+}
+
+// elsewhere is an error if the file system with this number is still mounted somewhere, or a part of it. Without a number the disk is looked for; one that is
+// found twice was not mounted at its place.
+func (d *Disk) elsewhere(ctx context.Context, number string) error {
+	var at []string
+	if number == "" || d.spec.Export != "" {
+		_, dir, err := d.Look(ctx)
+		if err != nil && !errors.Is(err, ErrAmbiguous) {
+			return err
+		}
+		if dir != "" {
+			at = append(at, dir)
+		}
+	} else {
+		all, err := Table{}.All()
+		if err != nil {
+			return err
+		}
+		for _, m := range all {
+			if m.Device == number {
+				at = append(at, m.Point)
+			}
+		}
+	}
+	if len(at) == 0 {
+		return nil
+	}
+	return &orchestrator.InUseError{Point: at[0], Holders: []string{"mounted by somebody else at " + strings.Join(at, ", ")}}
 }
 
 func (d *Disk) unmountFrom(ctx context.Context, dir string) error {

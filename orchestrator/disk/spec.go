@@ -8,8 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"tresor/orchestrator"
+	"tresor/orchestrator/internal/mountpoint"
 )
 
 // Spec says what a disk is. Exactly one of UUID, File, Path and Export is set.
@@ -43,6 +45,7 @@ type Host struct {
 	Clock   orchestrator.Clock // nil: the system's
 	Sys     string             // "" for /sys
 	Dev     string             // "" for /dev
+	Probe   time.Duration      // how long a device may take to show its first sectors, a sleeping one to wake up; 0: 45 seconds
 	Opener  Opener
 	Mounter Mounter
 }
@@ -52,16 +55,18 @@ var ErrAmbiguous = errors.New("two devices hold the same file system")
 
 // Disk is one disk. Its methods may be called by one goroutine at a time, Look and ID by several.
 type Disk struct {
-	spec Spec
-	host Host
+	spec  Spec
+	host  Host
+	probe func(path string) (kind, uuid string, err error) // probePath, but for tests
 
-	mu     sync.Mutex // guards what follows; leaf, no I/O
-	device string     // of the file system, as it was found last
-	id     string     // UUID of the file system, as it was found last
-	hold   io.Closer  // keeps a loop device that is not mounted yet
+	mu     sync.Mutex           // guards what follows; leaf, no I/O
+	device string               // of the file system, as it was found last
+	id     string               // UUID of the file system, as it was found last
+	hold   io.Closer            // keeps a loop device that is not mounted yet
+	open   map[string]time.Time // devices that were asked what they hold and have not answered yet: when
 }
 
-// New checks the spec and does nothing else.
+// New checks the spec, and looks up where its mount point really lies.
 func New(s Spec, h Host) (*Disk, error) {
 	if s.Name == "" || strings.HasPrefix(s.Name, ".") || strings.ContainsAny(s.Name, "/\x00") {
 		return nil, fmt.Errorf("disk %q: want a name without / and NUL, and no dot in front", s.Name)
@@ -94,7 +99,10 @@ func New(s Spec, h Host) (*Disk, error) {
 		return nil, fmt.Errorf("disk %q: an encrypted disk needs the UUID of the file system in it as well", s.Name)
 	}
 	h.defaults()
-	return &Disk{spec: s, host: h, id: strings.ToLower(s.UUID)}, nil
+	if s.Dir != "" {
+		s.Dir = mountpoint.Real(s.Dir)
+	}
+	return &Disk{spec: s, host: h, id: strings.ToLower(s.UUID), probe: probePath, open: map[string]time.Time{}}, nil
 }
 
 func (h *Host) defaults() {
@@ -103,6 +111,9 @@ func (h *Host) defaults() {
 	}
 	if h.Clock == nil {
 		h.Clock = orchestrator.SystemClock()
+	}
+	if h.Probe <= 0 {
+		h.Probe = 45 * time.Second
 	}
 	for p, v := range map[*string]string{&h.Sys: "/sys", &h.Dev: "/dev"} {
 		if *p == "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -43,10 +44,11 @@ func (q *Queue) SetToken(id, token string) (Job, error) {
 	})
 }
 
-// Drop ends a job on the word of who; its source is released, what it has copied is removed. One that Work is at ends within seconds.
+// Drop ends a job on the word of who; its source is released, what it has copied is removed. One that Work is at ends within seconds. One that has failed
+// can be dropped too: until then its source is kept.
 func (q *Queue) Drop(ctx context.Context, id, who string) error {
 	_, err := q.update(id, func(j *Job) error {
-		if j.State.Ended() {
+		if j.State == Published || j.State == Failed && j.Dropped != "" {
 			return fmt.Errorf("drop: it has ended as %s", j.State)
 		}
 		j.Dropped = who
@@ -68,14 +70,18 @@ func (q *Queue) Drop(ctx context.Context, id, who string) error {
 // dropped ends a job that somebody has dropped.
 func (q *Queue) dropped(ctx context.Context, id string) error {
 	_, err := q.update(id, func(j *Job) error {
-		j.State, j.LastError = Failed, "dropped by "+j.Dropped
+		text := "dropped by " + j.Dropped
+		if j.State == Failed && j.LastError != "" && j.LastError != text {
+			text += "; before: " + strings.TrimPrefix(j.LastError, text+"; before: ")
+		}
+		j.State, j.LastError = Failed, text
 		j.leave()
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return q.release(ctx, id)
+	return errors.Join(q.tidy(id), q.release(ctx, id))
 }
 
 // leave notes that the copy on the job's volume is not needed any more.
@@ -97,6 +103,17 @@ func (q *Queue) Retry(id string) (Job, error) {
 		j.leave() // nothing of the earlier tries is believed
 		j.State, j.Volume, j.Attempts, j.Recopies, j.SpaceMade = Queued, "", 0, 0, false
 		j.NotBefore, j.Ended = time.Time{}, time.Time{}
+		return nil
+	})
+}
+
+// Hurry lets a job that waits for its next attempt begin at once.
+func (q *Queue) Hurry(id string) (Job, error) {
+	return q.update(id, func(j *Job) error {
+		if j.State.Ended() {
+			return fmt.Errorf("begin at once: it has ended as %s", j.State)
+		}
+		j.NotBefore = time.Time{}
 		return nil
 	})
 }
@@ -127,32 +144,4 @@ func (q *Queue) release(ctx context.Context, id string) error {
 		return nil
 	})
 	return err
-}
-
-// Pause holds all copies at their next segment; a segment that is under way is cut off after a few seconds, and copied again later.
-func (q *Queue) Pause() { q.gate.Close() }
-
-// Resume ends a pause.
-func (q *Queue) Resume() { q.gate.Open() }
-
-// Paused tells whether there is a pause.
-func (q *Queue) Paused() bool { return q.gate.Closed() }
-
-// Forget deletes the records of jobs that ended before a moment and have nothing left to do.
-func (q *Queue) Forget(before time.Time) error {
-	q.commit.Lock()
-	defer q.commit.Unlock()
-	for _, j := range q.List() {
-		done := j.State == Published && j.Released || j.State == Failed
-		if !done || len(j.Leftovers) > 0 || !j.Ended.Before(before) || j.Dropped != "" && !j.Released {
-			continue
-		}
-		if err := q.journal.Delete(j.ID); err != nil {
-			return err
-		}
-		q.mu.Lock()
-		delete(q.jobs, j.ID)
-		q.mu.Unlock()
-	}
-	return nil
 }

@@ -23,9 +23,9 @@ const (
 func (w *worker) resetLog() error {
 	log, err := copier.OpenLog(w.journal.Path(w.job.ID, logSuffix), w.opts.Step)
 	if err != nil {
-		return err
+		return ofState(err)
 	}
-	return errors.Join(log.Reset(), log.Close())
+	return ofState(errors.Join(log.Reset(), log.Close()))
 }
 
 // copy fills the partial directory and gives it its name.
@@ -33,38 +33,63 @@ func (w *worker) copy(ctx context.Context) error {
 	if done, err := w.isStaged(); done || err != nil {
 		return err
 	}
-	if taken, err := w.tree.exists(w.published()); err != nil || taken {
-		return errors.Join(err, fmt.Errorf("copy: %s: %w", w.published(), fs.ErrExist))
+	if there, err := w.isThere(); there || err != nil {
+		return err
 	}
-	roots, err := w.places()
+	roots, err := w.places(ctx)
 	if err != nil {
 		return err
 	}
 	if err := w.set(func(j *Job) { j.Runs++ }); err != nil {
 		return err
 	}
-	usage, err := w.v.Store.Usage(ctx)
+	size, err := w.blockSize(ctx)
 	if err != nil {
 		return err
 	}
 	log, err := copier.OpenLog(w.journal.Path(w.job.ID, logSuffix), w.opts.Step)
 	if err != nil {
-		return err
+		return ofState(err)
 	}
-	result, err := copier.Copy(ctx, copier.Options{Target: w.v.Store, BlockSize: usage.BlockSize, Dir: w.partial(), Roots: roots, Log: log, Gate: &w.gate,
-		Clock: w.opts.Clock, Segment: w.opts.Segment, Skip: w.opts.Skip, Reserved: reserved(), Ours: w.job.Buffer != "", Strict: w.opts.Strict, Again: w.job.Runs > 1,
+	result, err := copier.Copy(ctx, copier.Options{Target: w.v.Store, BlockSize: size, Dir: w.partial(), Roots: roots, Log: log,
+		Clock: w.opts.Clock, Segment: w.opts.Segment, Skip: w.opts.Skip(), Reserved: reserved(), Ours: w.job.Buffer != "", Strict: w.opts.Strict, Again: w.job.Runs > 1,
 		Step: w.opts.Step, Seen: w.progress})
-	if err = errors.Join(err, log.Close()); err != nil {
+	if err = errors.Join(err, ofState(log.Close())); err != nil {
 		return err
 	}
-	if err := w.whole(result.Sums); err != nil {
+	if err := w.asFilled(ctx, &result); err != nil {
 		return err
 	}
 	return w.stage(ctx, &result)
 }
 
+// blockSize is that of the volume. A store that knows it need not count its files for that.
+func (w *worker) blockSize(ctx context.Context) (int64, error) {
+	if s, ok := w.v.Store.(interface{ BlockBytes() int64 }); ok {
+		return s.BlockBytes(), nil
+	}
+	u, err := w.v.Store.Usage(ctx)
+	return u.BlockSize, err
+}
+
+// isThere finds a copy that was published on this volume before the process ended, and forgotten on another one since.
+func (w *worker) isThere() (bool, error) {
+	taken, err := w.tree.exists(w.published())
+	if err != nil || !taken {
+		return false, err
+	}
+	owner, r, err := w.tree.owner(w.published())
+	if err == nil && owner != w.job.ID {
+		err = fmt.Errorf("copy: %s is there, of job %q: %w", w.published(), owner, fs.ErrExist)
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, w.set(func(j *Job) { j.State, j.Result, j.LastError = Copied, r, "" })
+}
+
 // places are the roots to be read. If they go elsewhere in the backup than those of the copy that was begun, that is of no use.
-func (w *worker) places() ([]orchestrator.Root, error) {
+func (w *worker) places(ctx context.Context) ([]orchestrator.Root, error) {
 	if w.job.Buffer != "" { // all of it but our records; a symlink in it is content, not a name that somebody has given
 		return []orchestrator.Root{{Path: w.job.Buffer, Name: "."}}, nil
 	}
@@ -75,7 +100,7 @@ func (w *worker) places() ([]orchestrator.Root, error) {
 		}
 		return w.roots, nil
 	}
-	if err := errors.Join(w.tree.remove(w.partial()), w.resetLog()); err != nil {
+	if err := errors.Join(w.tree.remove(ctx, w.partial()), w.resetLog()); err != nil {
 		return nil, err
 	}
 	return w.roots, w.set(func(j *Job) { j.From = Roots(w.roots) })
@@ -95,27 +120,6 @@ func (w *worker) progress(_ int, bytes int64) {
 	w.jobs[w.job.ID] = &j
 }
 
-// whole compares what was copied with what the source must have.
-func (w *worker) whole(sums []orchestrator.FileSum) error {
-	have := map[orchestrator.Path]orchestrator.FileSum{}
-	for _, s := range sums {
-		have[s.Path] = s
-	}
-	for _, f := range w.job.Files {
-		s, ok := have[f.Path]
-		if !ok {
-			return fmt.Errorf("copy: the source has no file %q, which it had when the job was made", f.Path)
-		}
-		if s.Size != f.Size || !s.Mtime.Equal(f.Mtime) {
-			return fmt.Errorf("copy: %q has %d bytes of %v, want %d of %v, as when the job was made", f.Path, s.Size, s.Mtime, f.Size, f.Mtime.UTC())
-		}
-	}
-	if n := len(w.job.Files); n > 0 && n != len(sums) {
-		return fmt.Errorf("copy: the source has %d files, want %d, as when the job was made", len(sums), n)
-	}
-	return nil
-}
-
 // stage makes the copy durable and gives it the name of one that is complete.
 func (w *worker) stage(ctx context.Context, result *copier.Result) error {
 	text, err := json.Marshal(result.Sums)
@@ -123,10 +127,10 @@ func (w *worker) stage(ctx context.Context, result *copier.Result) error {
 		return fmt.Errorf("sums of a copy: %w", err)
 	}
 	if err := w.journal.PutFile(w.job.ID, sumsSuffix, text); err != nil {
-		return err
+		return ofState(err)
 	}
 	r := w.job.Result
-	r.Files, r.Bytes, r.NewBytes, r.Partial = len(result.Sums), result.Bytes, result.NewBytes, result.Partial
+	r.Files, r.Bytes, r.NewBytes, r.NewData, r.Partial = len(result.Sums), result.Bytes, result.NewBytes, result.NewData, result.Partial
 	r.Copied = w.opts.Clock.Now().UTC()
 	r.Verdict, r.Reason, r.Mode = orchestrator.Unverified, "", ""
 	if err := w.tree.setRecord(w.partial(), r); err != nil {
@@ -153,6 +157,9 @@ func (w *worker) isStaged() (bool, error) {
 	}
 	if owner != w.job.ID {
 		return false, fmt.Errorf("copy: %s belongs to job %q, not to %s: %w", w.staged(), owner, w.job.ID, fs.ErrExist)
+	}
+	if err := w.tree.sync(); err != nil { // nobody knows whether that came after the rename
+		return false, err
 	}
 	return true, w.set(func(j *Job) { j.State, j.Result, j.LastError = Copied, r, "" })
 }

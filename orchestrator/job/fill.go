@@ -24,6 +24,9 @@ type FillOptions struct {
 	Skip   []string // directories that are never copied
 	Clock  orchestrator.Clock
 	Seen   func(files int, bytes int64) // progress; nil: nobody asks
+	// Filled gets the absolute directory when all was copied and before it has its name, and the sums of all files. What it writes there is durable with the rest;
+	// its names are those of our own records. nil: nobody asks.
+	Filled func(ctx context.Context, dir string, sums []orchestrator.FileSum) error
 }
 
 // Fill copies a source to the buffer: <backup>.partial while it grows, <backup> with its record when it is whole and durable. It is how a job copies into
@@ -35,30 +38,47 @@ func Fill(ctx context.Context, o FillOptions) (orchestrator.Record, error) {
 	if err := spec.check(); err != nil {
 		return r, fmt.Errorf("fill the buffer: %w", err)
 	}
+	log := filepath.Join(o.Dir, "."+r.Name+logSuffix)
 	if have, err := filled(o.Dir, r.Name); have != nil || err != nil {
+		if err == nil {
+			err = removeFile(log)
+		}
 		if err != nil {
 			return r, fmt.Errorf("fill the buffer: backup %s: %w", r.Name, err)
 		}
 		return *have, nil // the process had ended before anybody was told
 	}
-	log := filepath.Join(o.Dir, "."+r.Name+logSuffix)
 	l, err := copier.OpenLog(log, func(string) {})
 	if err != nil {
 		return r, fmt.Errorf("fill the buffer: %w", err)
 	}
-	result, err := copier.Copy(ctx, copier.Options{Target: copier.Plain{Dir: o.Dir}, BlockSize: copier.PlainBlock, Dir: r.Name + partial, Roots: o.Roots,
+	target := &copier.Plain{Dir: o.Dir}
+	result, err := copier.Copy(ctx, copier.Options{Target: target, BlockSize: copier.PlainBlock, Dir: r.Name + partial, Roots: o.Roots,
 		Log: l, Clock: o.Clock, Segment: orchestrator.SumSegment, Skip: o.Skip, Reserved: reserved(), Seen: o.Seen})
-	if err = errors.Join(err, l.Close()); err != nil {
+	if err = errors.Join(err, target.Close(), l.Close()); err != nil {
 		return r, fmt.Errorf("fill the buffer with %s: %w", r.Name, err)
+	}
+	if o.Filled != nil {
+		if err := o.Filled(ctx, filepath.Join(o.Dir, r.Name+partial), result.Sums); err != nil {
+			return r, fmt.Errorf("fill the buffer with %s: %w", r.Name, err)
+		}
 	}
 	r.Files, r.Bytes, r.Partial, r.Copied = len(result.Sums), result.Bytes, result.Partial, o.Clock.Now().UTC()
 	if err := finishFill(o.Dir, r); err != nil {
 		return r, fmt.Errorf("fill the buffer with %s: %w", r.Name, err)
 	}
-	if err := os.Remove(log); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := removeFile(log); err != nil {
 		return r, fmt.Errorf("fill the buffer with %s: %w", r.Name, err)
 	}
 	return r, nil
+}
+
+// removeFile removes a file that need not be there.
+func removeFile(name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // filled is the record of a backup that is whole; nil: there is none of that name.

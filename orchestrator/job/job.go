@@ -18,13 +18,6 @@ type Root struct {
 	OneSystem bool                `json:"one_system,omitempty"`
 }
 
-// File is a file that a source must have, exactly so: the list of a backup on a buffer, made when it was complete.
-type File struct {
-	Path  orchestrator.Path `json:"path"` // relative to the backup
-	Size  int64             `json:"size"`
-	Mtime time.Time         `json:"mtime"`
-}
-
 // Lease is somebody who needs the source for himself, such as a cloner. It ends at Until even if nobody gives it back.
 type Lease struct {
 	Owner string    `json:"owner"`
@@ -47,10 +40,7 @@ type Spec struct {
 	Token   string   `json:"token,omitempty"`   // of the source's snapshot
 	Buffer  string   `json:"buffer,omitempty"`  // absolute directory of the backup on the buffer disk; empty: directly from the source
 	Volumes []string `json:"volumes,omitempty"` // ids of volumes that may take it; none: any
-	Files   []File   `json:"files,omitempty"`   // none: whatever is there
-	// SkipVerify is why the copy is not verified; empty: it is.
-	SkipVerify string  `json:"skip_verify,omitempty"`
-	Leases     []Lease `json:"leases,omitempty"`
+	Leases  []Lease  `json:"leases,omitempty"`
 }
 
 // Job is a job as the journal has it. Times are UTC.

@@ -14,34 +14,51 @@ import (
 )
 
 // check decides what becomes of a complete copy.
-func (w *worker) check() error {
-	owner, r, err := w.tree.owner(w.staged())
+func (w *worker) check(ctx context.Context) error {
+	owner, r, err := w.tree.owner(w.published())
 	if err != nil {
+		return err
+	}
+	if owner == w.job.ID {
+		return w.set(func(j *Job) {
+			j.State, j.Result = Verified, r
+			j.Checked = orchestrator.Verification{Verdict: r.Verdict, Reason: r.Reason, Mode: r.Mode, Compared: r.Compared}
+		})
+	}
+	if owner, r, err = w.tree.owner(w.staged()); err != nil {
 		return err
 	}
 	_, unread := w.sums()
 	if owner != w.job.ID || unread != nil {
-		return w.anew(owner, unread)
+		return w.anew(ctx, owner, unread)
 	}
-	if w.job.SkipVerify != "" {
+	if why := w.opts.SkipVerify(w.job, w.v); why != "" {
+		m := w.mounted()
+		m.proved = w.v.Store
+		w.setMount(m)
 		return w.set(func(j *Job) {
 			j.State, j.Result = Verified, r
-			j.Checked = orchestrator.Verification{Verdict: orchestrator.Skipped, Reason: j.SkipVerify, Compared: w.opts.Clock.Now().UTC()}
+			j.Checked = orchestrator.Verification{Verdict: orchestrator.Skipped, Reason: why, Compared: w.opts.Clock.Now().UTC()}
 		})
 	}
 	return w.set(func(j *Job) { j.State, j.Result = Verifying, r })
 }
 
-// anew copies a second time what is gone, or what nothing is known of: without its sums a copy cannot be proved.
-func (w *worker) anew(owner string, cause error) error {
+// anew copies a second time what is gone, or what nothing is known of: without its sums a copy cannot be proved. It does so once; then the attempt has failed.
+func (w *worker) anew(ctx context.Context, owner string, cause error) error {
+	gone := fmt.Errorf("the copy %s is gone", w.staged())
+	if cause != nil {
+		gone = fmt.Errorf("the sums of the copy cannot be read: %w", ofState(cause))
+	}
+	if w.anews++; w.anews > 1 {
+		return gone
+	}
 	if owner == w.job.ID {
-		if err := w.tree.remove(w.staged()); err != nil {
+		if err := w.tree.remove(ctx, w.staged()); err != nil {
 			return err
 		}
 	}
-	return w.set(func(j *Job) {
-		j.State, j.LastError = Queued, fmt.Sprintf("the copy in %s is gone, or its sums are: %v", staging, cause)
-	})
+	return w.set(func(j *Job) { j.State, j.LastError = Queued, gone.Error() })
 }
 
 // verify lets the copy be compared with what was read from the source.
@@ -50,15 +67,16 @@ func (w *worker) verify(ctx context.Context) error {
 	if err != nil {
 		return w.set(func(j *Job) { j.State = Copied }) // check decides
 	}
-	if err := w.gate.Wait(ctx); err != nil {
-		return err
-	}
-	v, err := w.opts.Verifier.Verify(ctx, &gatedStore{w.v.Store, &w.gate}, w.staged(), sums)
+	w.wholly(sums)
+	v, err := w.opts.Verifier.Verify(ctx, w.v.Store, w.staged(), sums)
 	if err != nil {
 		return fmt.Errorf("verify %s: %w", w.job.Backup, err)
 	}
 	switch v.Verdict {
 	case orchestrator.Verified:
+		m := w.mounted()
+		m.proved = w.v.Store
+		w.setMount(m)
 		return w.set(func(j *Job) { j.State, j.Checked = Verified, v })
 	case orchestrator.Mismatch:
 		return w.set(func(j *Job) { j.State, j.Checked = CRCFailed, v })
@@ -83,7 +101,14 @@ func (w *worker) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if owner != w.job.ID {
+	switch {
+	case owner == w.job.ID: // the process has ended behind the rename, or the sync that follows it has failed
+		if err := errors.Join(w.v.Store.Sync(ctx), w.tree.sync()); err != nil {
+			return err
+		}
+	case w.mounted().proved != w.v.Store: // since then a repair may have changed it
+		return w.set(func(j *Job) { j.State = Copied })
+	default:
 		if done, err := w.place(ctx); err != nil || !done {
 			return err
 		}
@@ -103,12 +128,11 @@ func (w *worker) place(ctx context.Context) (bool, error) {
 	}
 	sums, unread := w.sums()
 	if owner != w.job.ID || unread != nil {
-		return false, w.anew(owner, unread)
+		return false, w.anew(ctx, owner, unread)
 	}
-	if w.job.Checked.Verdict == orchestrator.Verified { // files of sums say to everybody that the backup is proved
-		if err := w.opts.Verifier.Write(ctx, w.path(w.staged()), sums, w.job.Checked); err != nil {
-			return false, fmt.Errorf("sums of %s: %w", w.job.Backup, err)
-		}
+	// Also of a copy that was not verified: a later verification needs to know what the source was.
+	if err := w.opts.Verifier.Write(ctx, w.path(w.staged()), sums, w.job.Checked); err != nil {
+		return false, fmt.Errorf("sums of %s: %w", w.job.Backup, err)
 	}
 	if err := w.tree.setRecord(w.staged(), w.noted()); err != nil {
 		return false, err
@@ -125,11 +149,9 @@ func (w *worker) path(name string) string { return filepath.Join(w.v.Store.Root(
 func (q *Queue) tidy(id string) error {
 	var errs []error
 	for _, suffix := range []string{logSuffix, sumsSuffix} {
-		if err := os.Remove(q.journal.Path(id, suffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
+		errs = append(errs, removeFile(q.journal.Path(id, suffix)))
 	}
-	return errors.Join(errs...)
+	return ofState(errors.Join(errs...))
 }
 
 // mismatch copies a second time what differs from its source. If that differs as well, it is kept with its marks, and the job has failed.
@@ -139,7 +161,7 @@ func (w *worker) mismatch(ctx context.Context) error {
 		sums = nil // the evidence has less, and the rest is the same
 	}
 	if err := w.evidence(sums); err != nil {
-		return err
+		return ofState(err)
 	}
 	again := w.job.Recopies == 0
 	e := orchestrator.Event{Severity: orchestrator.Failure, Kind: orchestrator.VerifyFailed, Machine: w.job.Machine, Volume: w.v.ID,
@@ -154,7 +176,7 @@ func (w *worker) mismatch(ctx context.Context) error {
 	if !again {
 		return w.keepMarked(ctx, sums)
 	}
-	if err := w.tree.remove(w.staged()); err != nil {
+	if err := w.tree.remove(ctx, w.staged()); err != nil {
 		return err
 	}
 	return w.set(func(j *Job) {

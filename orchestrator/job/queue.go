@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
 	"tresor/orchestrator"
-	"tresor/orchestrator/job/internal/copier"
 	"tresor/orchestrator/job/internal/journal"
 )
 
@@ -33,16 +31,20 @@ type Options struct {
 	Random   io.Reader // of ids
 	Verifier Verifier
 	Notifier orchestrator.Notifier
-	// MakeRoom is called when a volume is full, once for each job and volume: it prunes and reclaims.
+	// MakeRoom is called when a volume is full, once in each attempt: it prunes and reclaims.
 	MakeRoom func(ctx context.Context, v Volume) error
-	// Release says that a source is not needed any more: it was published, or dropped. It may come again after a restart.
+	// Release says that a source is not needed any more: it was published, or dropped. It may come again after a restart, and until it has returned nil.
 	Release func(ctx context.Context, j Job) error
+	// SkipVerify is asked when the copy of j, which lies on v, would be verified: why it is not; empty: it is. nil: all are verified.
+	SkipVerify func(j Job, v Volume) string
+	// OnBuffer is what a backup on the buffer was when it was made; nil: that is not known of this one. What is read there must be the same.
+	OnBuffer func(j Job) (*BufferList, error)
 
 	Evidence string // folder for records of copies that differed; empty: evidence, in Dir
 
-	Skip    []string // directories that are never copied: state, spool, disks of volumes
-	Strict  bool     // a file that cannot be read lets the attempt fail; else it is listed
-	Segment int64    // bytes between two notes of a copy; 0: orchestrator.SumSegment
+	Skip    func() []string // directories that are never copied: state, spool, disks of volumes
+	Strict  bool            // a file that cannot be read lets the attempt fail; else it is listed
+	Segment int64           // bytes between two notes of a copy; 0: orchestrator.SumSegment
 	// MaxAttempts that fail, and the wait after the n-th; zero values: 3, and 1, 5, 25 minutes.
 	MaxAttempts int
 	Backoff     func(n int) time.Duration
@@ -78,13 +80,21 @@ func (o *Options) defaults() {
 	if o.Release == nil {
 		o.Release = func(context.Context, Job) error { return nil }
 	}
+	if o.SkipVerify == nil {
+		o.SkipVerify = func(Job, Volume) string { return "" }
+	}
+	if o.OnBuffer == nil {
+		o.OnBuffer = func(Job) (*BufferList, error) { return nil, nil }
+	}
+	if o.Skip == nil {
+		o.Skip = func() []string { return nil }
+	}
 }
 
 // Queue is the open journal. Its methods may be called concurrently.
 type Queue struct {
 	opts    Options
 	journal *journal.Journal
-	gate    copier.Gate
 
 	// commit is held while a record is made or replaced, its I/O included, and before mu: the journal and jobs change in the same order.
 	commit sync.Mutex
@@ -94,7 +104,7 @@ type Queue struct {
 	running   map[string]context.CancelCauseFunc // by id
 	releasing map[string]bool                    // ids of jobs whose source is being released
 	writers   map[string]string                  // id of the job that writes, by volume
-	changed   chan struct{}                      // closed at the next change
+	mounts    map[string]mount                   // by id of the job
 }
 
 // Open reads the journal. Records that cannot be believed are set aside, reported by an event each, and hinder nobody.
@@ -108,17 +118,26 @@ func Open(o Options) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{opts: o, journal: j, jobs: map[string]*Job{}, running: map[string]context.CancelCauseFunc{}, writers: map[string]string{}, releasing: map[string]bool{},
-		changed: make(chan struct{})}
+		mounts: map[string]mount{}}
 	asides, err := j.Load(q.take)
 	for _, a := range asides {
-		err = errors.Join(err, q.notify(orchestrator.Event{Severity: orchestrator.Failure, Kind: orchestrator.CopyFailed,
-			Subject: fmt.Sprintf("the record of a job cannot be read: %s", a.Name), Body: a.String(),
-			Advice: "Its source was not released. Look which backup of the buffer, or which machine, has no job, and let it be backed up again."}))
+		err = errors.Join(err, q.tellAside(a))
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open queue: %w", err), j.Close())
 	}
 	return q, nil
+}
+
+// tellAside tells of a record that was set aside, until somebody was told.
+func (q *Queue) tellAside(a journal.Aside) error {
+	err := q.notify(orchestrator.Event{Severity: orchestrator.Failure, Kind: orchestrator.CopyFailed,
+		Subject: fmt.Sprintf("the record of a job cannot be read: %s", a.Name), Body: a.String(),
+		Advice: "Its source was not released. Look which backup of the buffer, or which machine, has no job, and let it be backed up again."})
+	if err != nil {
+		return err
+	}
+	return q.journal.Told(a)
 }
 
 // take believes a record, or says why not.
@@ -131,7 +150,7 @@ func (q *Queue) take(id string, data []byte) error {
 		return err
 	}
 	q.jobs[id] = &j
-	if j.State == Published {
+	if j.State.Ended() {
 		return q.tidy(id)
 	}
 	return nil
@@ -175,13 +194,14 @@ func (q *Queue) putLocked(j *Job) error {
 		err = q.journal.Put(j.ID, data)
 	}
 	if err != nil {
-		return fmt.Errorf("job %s (%s): %w", j.ID, j.Backup, err)
+		return fmt.Errorf("job %s (%s): %w", j.ID, j.Backup, ofState(err))
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.jobs[j.ID] = j
-	close(q.changed)
-	q.changed = make(chan struct{})
+	if j.State.Ended() {
+		delete(q.mounts, j.ID)
+	}
 	return nil
 }
 
@@ -231,35 +251,26 @@ func (q *Queue) List() []Job {
 
 // Get returns a job by its id, or by the name of its backup.
 func (q *Queue) Get(id string) (Job, error) {
-	list := q.List()
-	if n := slices.IndexFunc(list, func(j Job) bool { return j.ID == id || j.Backup == id }); n >= 0 {
-		return list[n], nil
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	j, ok := q.jobs[id]
+	for _, other := range q.jobs {
+		if !ok && other.Backup == id {
+			j, ok = other, true
+		}
 	}
-	return Job{}, fmt.Errorf("job %q: %w", id, ErrUnknown)
+	if !ok {
+		return Job{}, fmt.Errorf("job %q: %w", id, ErrUnknown)
+	}
+	c := j.clone()
+	_, c.Running = q.running[j.ID]
+	return c, nil
 }
 
 // Ready returns the jobs that Work could take to a volume now, in the order in which they are to be worked off, and when the next one is due that waits
 // for a moment.
 func (q *Queue) Ready(volume string) (list []Job, next time.Time) {
 	return ready(q.List(), volume, q.opts.Clock.Now())
-}
-
-// Changed returns a channel that is closed when a job changes next.
-func (q *Queue) Changed() <-chan struct{} {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.changed
-}
-
-// Tokens are those of snapshots that jobs still need.
-func (q *Queue) Tokens() []string {
-	var list []string
-	for _, j := range q.List() {
-		if !j.State.Ended() && j.Token != "" {
-			list = append(list, j.Token)
-		}
-	}
-	return list
 }
 
 func (q *Queue) notify(e orchestrator.Event) error {

@@ -48,7 +48,7 @@ func TestPublished(t *testing.T) {
 	if _, err := r.work(j, r.v1); !errors.Is(err, job.ErrNotReady) {
 		t.Errorf("work on a job that has ended: %v", err)
 	}
-	if err := q.Forget(time.Now().Add(time.Hour)); err != nil || len(q.List()) != 0 {
+	if err := q.Forget(job.Memory{Since: time.Now().Add(time.Hour)}); err != nil || len(q.List()) != 0 {
 		t.Errorf("forget: %+v, %v", q.List(), err)
 	}
 }
@@ -58,7 +58,7 @@ func TestTransitions(t *testing.T) {
 	states := []job.State{job.Held, job.Queued, job.Copying, job.Copied, job.Verifying, job.CRCFailed, job.Verified, job.Published, job.Failed}
 	want := map[job.State]string{
 		job.Held: "queued failed", job.Queued: "held copying failed", job.Copying: "queued copied failed", job.Copied: "queued verifying verified failed",
-		job.Verifying: "copied crc_failed verified failed", job.CRCFailed: "queued failed", job.Verified: "queued published failed", job.Published: "", job.Failed: "queued",
+		job.Verifying: "queued copied crc_failed verified failed", job.CRCFailed: "queued failed", job.Verified: "queued copied published failed", job.Published: "", job.Failed: "queued",
 	}
 	for _, from := range states {
 		var have []string
@@ -225,7 +225,7 @@ func TestNoRoom(t *testing.T) {
 			t.Errorf("want no space, have %v", err)
 		}
 	}
-	if have := r.mails.kinds(); made != 2 || !slices.Equal(have, []string{"no-space error"}) {
+	if have := r.mails.kinds(); made != 4 || !slices.Equal(have, []string{"no-space error"}) {
 		t.Errorf("still full: room was made %d times, events %q", made, have)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	mrand "math/rand/v2"
@@ -25,11 +26,7 @@ import (
 // childBig is the length of the segments with which the child copies one long file; childStep is where in it the child dies.
 const childBig = "TRESOR_JOB_BIG"
 
-func bigJob(dir string) job.Spec {
-	s := killSpec(dir, "big", 1)
-	s.SkipVerify = "only the copy is of interest"
-	return s
-}
+func bigJob(dir string) job.Spec { return killSpec(dir, "big", 1) }
 
 // bigChild copies one file. It prints how much it has stored and read.
 func bigChild(dir string) error {
@@ -49,7 +46,8 @@ func bigChild(dir string) error {
 		}
 		return nil
 	}
-	q, err := job.Open(job.Options{Dir: filepath.Join(dir, "jobs"), Random: rand.Reader, Verifier: &proof{}, Notifier: &mails{}, Segment: segment})
+	q, err := job.Open(job.Options{Dir: filepath.Join(dir, "jobs"), Random: rand.Reader, Verifier: &proof{}, Notifier: &mails{}, Segment: segment,
+		SkipVerify: func(job.Job, job.Volume) string { return "only the copy is of interest" }})
 	if err != nil {
 		return err
 	}
@@ -66,7 +64,7 @@ func bigChild(dir string) error {
 	return err
 }
 
-// TestKilledAtNinetyPercent: the second run reads at most 15 % of the source, once to store and once to hash it.
+// TestKilledAtNinetyPercent: the second run reads at most 15 % of the source, by the count of the kernel. The form with a real volume is integration/resume.
 func TestKilledAtNinetyPercent(t *testing.T) {
 	size, segment := int64(48<<20), int64(1536<<10) // in proportion to the long form
 	if os.Getenv("TRESOR_LONG") == "1" {
@@ -91,15 +89,26 @@ func TestKilledAtNinetyPercent(t *testing.T) {
 	if _, ended := bigRun(t, dir, segment, size/10*9); ended {
 		t.Fatal("the first run was not killed")
 	}
+	if err := errors.Join(f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)); err != nil { // what is in memory need not be read
+		t.Fatal(err)
+	}
 	have, ended := bigRun(t, dir, segment, 0)
 	if !ended {
 		t.Fatal("the second run did not end")
 	}
-	if limit := size * 15 / 100; have["put"] > limit || have["rchar"] > 2*limit || have["put"] < size/10 {
-		t.Errorf("the second run stored %d bytes and read %d, want at most 15 %% of %d (%d), read twice", have["put"], have["rchar"], size, limit)
+	limit := size * 15 / 100
+	if have["put"] > limit || have["put"] < size/10 || have["rchar"] > limit {
+		t.Errorf("the second run stored %d bytes and read %d by all calls, want at most 15 %% of %d (%d)", have["put"], have["rchar"], size, limit)
 	}
-	t.Logf("%d bytes in segments of %d, killed at 90 %%: the second run stored %.1f %%, and read it twice with all else: %.1f %%",
-		size, segment, 100*float64(have["put"])/float64(size), 100*float64(have["rchar"])/float64(size))
+	switch read := have["read_bytes"]; {
+	case read == 0:
+		t.Log("what is read of this disk is not counted: it may be in memory")
+	case read > limit || read < size/20:
+		t.Errorf("the second run read %d bytes, want at most 15 %% of %d (%d)", read, size, limit)
+	}
+	share := func(key string) float64 { return 100 * float64(have[key]) / float64(size) }
+	t.Logf("%d bytes in segments of %d, killed at 90 %%: the second run stored %.1f %%, and read %.1f %% from the disk (%.1f %% by all calls)", size, segment, share("put"),
+		share("read_bytes"), share("rchar"))
 	if out, err := exec.Command("cmp", name, filepath.Join(dir, "v1/bazaar", bigJob(dir).Backup, "data/disk image")).CombinedOutput(); err != nil {
 		t.Errorf("source and copy differ: %s", out)
 	}

@@ -25,10 +25,12 @@ type proof struct {
 	plain *storetest.Plain
 	fail  error // of Verify
 	calls int
+	sums  []orchestrator.FileSum // of the last call
 }
 
 func (p *proof) Verify(ctx context.Context, store orchestrator.Store, dir string, sums []orchestrator.FileSum) (orchestrator.Verification, error) {
 	p.calls++
+	p.sums = sums
 	if p.fail != nil {
 		return orchestrator.Verification{}, p.fail
 	}
@@ -64,10 +66,8 @@ func (p *proof) Verify(ctx context.Context, store orchestrator.Store, dir string
 }
 
 func (p *proof) Write(_ context.Context, dir string, sums []orchestrator.FileSum, v orchestrator.Verification) error {
-	name := orchestrator.SumsFile
-	if v.Verdict == orchestrator.Mismatch {
-		name = orchestrator.FailureMark
-	}
+	name := map[orchestrator.Verdict]string{orchestrator.Verified: orchestrator.SumsFile, orchestrator.Mismatch: orchestrator.FailureMark,
+		orchestrator.Skipped: orchestrator.ManifestFile}[v.Verdict]
 	return os.WriteFile(filepath.Join(dir, name), fmt.Append(nil, len(sums)), 0o644)
 }
 
@@ -81,6 +81,9 @@ func (m *mails) Notify(e orchestrator.Event) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.list = append(m.list, e)
+	if lacks := e.Lacks(); len(lacks) > 0 {
+		return fmt.Errorf("%s %q lacks %q", e.Kind, e.Subject, lacks)
+	}
 	return nil
 }
 

@@ -26,11 +26,11 @@ func transitions() map[State][]State {
 	return map[State][]State{
 		Held:      {Queued, Failed},
 		Queued:    {Held, Copying, Failed},
-		Copying:   {Copied, Queued, Failed},              // queued: another volume
-		Copied:    {Verifying, Verified, Queued, Failed}, // verified: skipped with a reason; queued: another volume, or the copy is gone
-		Verifying: {Verified, CRCFailed, Copied, Failed}, // copied: interrupted
-		CRCFailed: {Queued, Failed},                      // queued: copied anew, once
-		Verified:  {Published, Queued, Failed},           // queued: another volume
+		Copying:   {Copied, Queued, Failed},                      // queued: another volume
+		Copied:    {Verifying, Verified, Queued, Failed},         // verified: skipped with a reason; queued: another volume, or the copy is gone
+		Verifying: {Verified, CRCFailed, Copied, Queued, Failed}, // copied: it failed; queued: another volume, or the copy is gone
+		CRCFailed: {Queued, Failed},                              // queued: copied anew, once
+		Verified:  {Published, Copied, Queued, Failed},           // copied: the volume was mounted anew; queued: another volume
 		Published: {},
 		Failed:    {Queued}, // an operator's retry
 	}

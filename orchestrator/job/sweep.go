@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"tresor/orchestrator"
 	"tresor/orchestrator/internal/statefile"
 )
 
@@ -35,21 +36,22 @@ func (w *worker) sweep(ctx context.Context) error {
 	for _, j := range w.List() {
 		if j.Dropped != "" && !j.State.Ended() && (!j.Running || j.ID == w.job.ID) {
 			errs = append(errs, w.dropped(ctx, j.ID))
-		} else if j.State.Ended() {
+		} else if j.State.Ended() && !j.Released {
 			errs = append(errs, w.release(ctx, j.ID))
 		}
 	}
-	return errors.Join(append(errs, w.leftovers())...)
+	return errors.Join(append(errs, w.leftovers(ctx))...)
 }
 
-// leftovers removes from bazaar.tmp what jobs have left behind that are not on this volume any more, and partial directories of nobody.
-func (w *worker) leftovers() error {
+// leftovers removes from the staging folder what jobs have left behind that are not on this volume any more, partial directories of no job. Whatever
+// else lies there is none of ours, or evidence, and stays. What cannot be removed does not keep the rest.
+func (w *worker) leftovers(ctx context.Context) error {
 	jobs := w.List()
 	byName := map[string]Job{}
 	for _, j := range jobs {
 		byName[j.Backup] = j
 	}
-	dir, err := w.tree.root.Open(staging)
+	dir, err := w.tree.root.Open(w.tree.staging)
 	if err != nil {
 		return fmt.Errorf("leftovers on volume %s: %w", w.v.ID, err)
 	}
@@ -57,32 +59,46 @@ func (w *worker) leftovers() error {
 	if err = errors.Join(err, dir.Close()); err != nil {
 		return fmt.Errorf("leftovers on volume %s: %w", w.v.ID, err)
 	}
+	var errs []error
 	for _, name := range names {
-		backup, isPartial := strings.CutSuffix(name, partial)
-		j, known := byName[backup]
-		if known && j.Volume == w.v.ID && !j.State.Ended() {
-			continue
+		goes, err := w.isLeft(name, byName)
+		if err == nil && goes {
+			err = w.tree.remove(ctx, filepath.Join(w.tree.staging, name))
 		}
-		at := filepath.Join(staging, name)
-		if !isPartial { // a whole copy goes only if it is one of ours that is not needed
-			owner, _, err := w.tree.owner(at)
-			if err != nil {
-				return err
-			}
-			if !known || owner != j.ID || !slices.Contains(j.Leftovers, Leftover{w.v.ID}) {
-				continue
-			}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("leftover on volume %s: %w", w.v.ID, err))
 		}
-		if err := w.tree.remove(at); err != nil {
-			return err
-		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
 	}
 	return w.forgetLeftovers(jobs)
 }
 
+// isLeft tells whether something in the staging folder is not needed any more.
+func (w *worker) isLeft(name string, byName map[string]Job) (bool, error) {
+	backup, isPartial := strings.CutSuffix(name, partial)
+	j, known := byName[backup]
+	switch {
+	case !isBackup(backup), known && j.Volume == w.v.ID && !j.State.Ended():
+		return false, nil
+	case isPartial:
+		return true, nil
+	case !known || !slices.Contains(j.Leftovers, Leftover{w.v.ID}): // a whole copy goes only if it is one of ours that is not needed
+		return false, nil
+	}
+	owner, _, err := w.tree.owner(filepath.Join(w.tree.staging, name))
+	return owner == j.ID, err
+}
+
+func isBackup(name string) bool {
+	_, _, err := orchestrator.ParseBackupName(name)
+	return err == nil
+}
+
 // forgetLeftovers notes that there are none on this volume, after all of them are gone durably.
 func (w *worker) forgetLeftovers(jobs []Job) error {
-	if err := statefile.Sync(w.tree.root, staging); err != nil {
+	if err := statefile.Sync(w.tree.root, w.tree.staging); err != nil {
 		return err
 	}
 	for _, j := range jobs {

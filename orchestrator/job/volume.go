@@ -1,6 +1,7 @@
 package job
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,10 +13,10 @@ import (
 	"tresor/orchestrator/internal/statefile"
 )
 
-// Folders of a volume, and what our directories in them are called.
+// What our directories in the folders of a volume are called.
 const (
-	bazaar    = "bazaar"
-	staging   = "bazaar.tmp"
+	bazaar    = "bazaar" // where nobody names another folder
+	unready   = ".tmp"   // behind the name of the folder: that of the copies that are not published
 	partial   = ".partial"
 	crcFailed = ".crc-failed"
 )
@@ -25,14 +26,18 @@ const maxBackupRecord = 16 << 20
 
 // Volume is a mounted one that jobs are worked off to.
 type Volume struct {
-	ID    string // that it keeps
-	Store orchestrator.Store
+	ID string // that it keeps
+	// Store is another value, which can be compared, each time that the volume is mounted: what was proved before is not believed then.
+	Store  orchestrator.Store
+	Folder string // of its backups: one name; empty: bazaar. What is not ready lies in the folder of that name and .tmp
 }
 
 // tree is the tree of a volume.
 type tree struct {
-	root *os.Root
-	step func(string)
+	root    *os.Root
+	bazaar  string // folder of what is published
+	staging string // folder of what is not
+	step    func(string)
 }
 
 func openTree(v Volume, step func(string)) (*tree, error) {
@@ -40,16 +45,35 @@ func openTree(v Volume, step func(string)) (*tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("volume %s: %w", v.ID, err)
 	}
-	t := &tree{root: root, step: step}
-	for _, dir := range []string{bazaar, staging} {
-		if err := root.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, errors.Join(fmt.Errorf("volume %s: %w", v.ID, err), root.Close())
-		}
+	folder := v.Folder
+	if folder == "" {
+		folder = bazaar
 	}
-	if err := statefile.Sync(root, "."); err != nil {
+	t := &tree{root: root, bazaar: folder, staging: folder + unready, step: step}
+	if err := t.makeFolders(); err != nil {
 		return nil, errors.Join(fmt.Errorf("volume %s: %w", v.ID, err), root.Close())
 	}
 	return t, nil
+}
+
+// makeFolders makes both folders, or proves that they are such: a symlink from one to the other would publish what is not ready.
+func (t *tree) makeFolders() error {
+	if strings.ContainsRune(t.bazaar, '/') || strings.HasPrefix(t.bazaar, ".") {
+		return fmt.Errorf("folder %q of backups: want one name that does not begin with a dot", t.bazaar)
+	}
+	for _, dir := range []string{t.bazaar, t.staging} {
+		if err := t.root.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		info, err := t.root.Lstat(dir)
+		if err != nil {
+			return err
+		}
+		if !info.IsDir() {
+			return fmt.Errorf("%s: it is %v, want a directory: move it away", dir, info.Mode().Type())
+		}
+	}
+	return statefile.Sync(t.root, ".")
 }
 
 func (t *tree) close() error { return t.root.Close() }
@@ -107,26 +131,75 @@ func (t *tree) rename(kind, from, to string) error {
 		return fmt.Errorf("rename %s: %w", from, err)
 	}
 	t.step("between " + kind)
-	for _, name := range []string{to, from} { // the new name first
-		if err := statefile.Sync(t.root, name[:strings.IndexByte(name, '/')]); err != nil {
-			return fmt.Errorf("rename %s to %s: %w", from, to, err)
-		}
+	if err := t.sync(); err != nil {
+		return fmt.Errorf("rename %s to %s: %w", from, to, err)
 	}
 	t.step("after " + kind)
 	return nil
 }
 
-// remove removes directories of the staging folder, durably.
-func (t *tree) remove(names ...string) error {
+// sync makes the names in both folders durable: that of what is published first.
+func (t *tree) sync() error {
+	for _, dir := range []string{t.bazaar, t.staging} {
+		if err := statefile.Sync(t.root, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove removes directories of the staging folder, durably. The end of ctx leaves the rest of them.
+func (t *tree) remove(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		t.step("before remove")
-		if err := t.root.RemoveAll(name); err != nil {
+		if err := removeAll(ctx, t.root, name); err != nil {
 			return fmt.Errorf("remove %s: %w", name, err)
 		}
 	}
-	if err := statefile.Sync(t.root, staging); err != nil {
+	if err := statefile.Sync(t.root, t.staging); err != nil {
 		return err
 	}
 	t.step("after remove")
+	return nil
+}
+
+// removeAll is root.RemoveAll that ctx can end: a tree of a million files takes longer than a pause may wait for.
+func removeAll(ctx context.Context, root *os.Root, name string) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	info, err := root.Lstat(name)
+	if err == nil && info.IsDir() {
+		err = removeEntries(ctx, root, name)
+	}
+	if err == nil {
+		err = root.Remove(name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// removeEntries empties a directory.
+func removeEntries(ctx context.Context, root *os.Root, name string) (err error) {
+	dir, err := root.OpenRoot(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dir.Close()) }()
+	list, err := dir.Open(".")
+	if err != nil {
+		return err
+	}
+	names, err := list.Readdirnames(-1)
+	if err := errors.Join(err, list.Close()); err != nil {
+		return err
+	}
+	for _, one := range names {
+		if err := removeAll(ctx, dir, one); err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tresor/orchestrator"
 )
 
@@ -30,6 +28,10 @@ type worker struct {
 	tree  *tree
 	roots []orchestrator.Root
 	job   Job
+
+	decided bool  // whether the copy is to be verified
+	anews   int   // how often the copy was found to be gone
+	swept   error // what could not be tidied up; it is no failure of the job
 }
 
 // Work brings a job to its end on a volume, as far as one attempt gets. roots are where its source is to be read; none: those of its Spec. After an
@@ -49,9 +51,9 @@ func (q *Queue) Work(ctx context.Context, id string, v Volume, roots []orchestra
 		return j, errors.Join(err, q.ended(ctx, &worker{Queue: q, v: v, job: j}, err))
 	}
 	w := &worker{Queue: q, v: v, tree: t, roots: roots, job: j}
-	err = w.all(ctx)
+	err = w.brief(w.all(ctx))
 	last := q.ended(ctx, w, err)
-	err = errors.Join(err, last, t.close())
+	err = errors.Join(err, last, w.swept, t.close())
 	if j, e := q.Get(j.ID); e == nil {
 		j.Running = false
 		return j, err
@@ -61,11 +63,14 @@ func (q *Queue) Work(ctx context.Context, id string, v Volume, roots []orchestra
 
 // all does step after step.
 func (w *worker) all(ctx context.Context) error {
-	if err := w.sweep(ctx); err != nil {
+	w.swept = w.sweep(ctx)
+	j, err := w.Get(w.job.ID)
+	if err != nil {
 		return err
 	}
-	if j, err := w.Get(w.job.ID); err == nil { // it may have been dropped before
-		w.job = j
+	w.job = j
+	if j.Dropped != "" { // before it was claimed, so that nobody could cut this off
+		return errDropped
 	}
 	for !w.job.State.Ended() {
 		if ctx.Err() != nil {
@@ -91,13 +96,17 @@ func (w *worker) next(ctx context.Context) error {
 	case Held:
 		return w.unhold()
 	case Queued:
-		return w.begin()
+		return w.begin(ctx)
 	case Copying:
 		return w.copy(ctx)
-	case Copied:
-		return w.check()
 	case Verifying:
-		return w.verify(ctx)
+		if w.decided {
+			return w.verify(ctx)
+		}
+		fallthrough // cut off: whether it is verified is decided anew
+	case Copied:
+		w.decided = true
+		return w.check(ctx)
 	case CRCFailed:
 		return w.mismatch(ctx)
 	case Verified:
@@ -146,12 +155,14 @@ func (q *Queue) unclaim(id, volume string) {
 	defer q.mu.Unlock()
 	delete(q.writers, volume)
 	delete(q.running, id)
-	close(q.changed)
-	q.changed = make(chan struct{})
 }
 
-// releaseTime bounds what is done after the work on a job has ended, or was cut off: records, and the release of the source.
-const releaseTime = time.Minute
+const (
+	// releaseTime bounds what is done after the work on a job has ended, or was cut off: records, and the release of the source.
+	releaseTime = time.Minute
+	// tidyTime bounds the removal of what it has left: a pause waits for it, and the next sweep goes on with it.
+	tidyTime = 3 * time.Second
+)
 
 // ended does what follows from how the work on a job came out.
 func (q *Queue) ended(ctx context.Context, w *worker, err error) error {
@@ -166,18 +177,32 @@ func (q *Queue) ended(ctx context.Context, w *worker, err error) error {
 	case j.State.Ended():
 		return nil
 	case j.Dropped != "":
-		if e := q.dropped(free, j.ID); e != nil || w.tree == nil {
+		if e := q.dropped(free, j.ID); e != nil {
 			return e
 		}
-		return w.sweep(free)
+		return w.tidyUp(ctx)
 	case err == nil || ctx.Err() != nil || errors.Is(err, ErrNotReady):
 		return nil
 	}
-	return w.failed(j, err)
+	return w.failed(ctx, j, err)
+}
+
+// tidyUp removes what ended jobs have left on the volume, as far as that goes at once.
+func (w *worker) tidyUp(ctx context.Context) error {
+	if w.tree == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTime)
+	defer cancel()
+	err := w.leftovers(ctx)
+	if ctx.Err() != nil {
+		return nil // it is noted, and gone on with by the next sweep
+	}
+	return err
 }
 
 // failed notes a failed attempt.
-func (w *worker) failed(j Job, cause error) error {
+func (w *worker) failed(ctx context.Context, j Job, cause error) error {
 	last := j.Attempts+1 >= w.opts.MaxAttempts
 	kind := orchestrator.CopyFailed
 	if full(cause) {
@@ -188,11 +213,12 @@ func (w *worker) failed(j Job, cause error) error {
 		untold = w.notify(orchestrator.Event{Severity: orchestrator.Failure, Kind: kind, Machine: j.Machine, Volume: w.v.ID,
 			Subject: fmt.Sprintf("%s could not be copied to volume %s", j.Backup, w.v.ID),
 			Body:    fmt.Sprintf("Attempt %d of %d, in state %s: %v", j.Attempts+1, w.opts.MaxAttempts, j.State, cause),
-			Advice:  "Its source was kept. Repair the cause and let the job be tried again (tresor jobs retry " + j.ID + "), or drop it."})
+			Advice:  w.advice(&j, cause)})
 		last = untold == nil // else it is tried, and told, once more
 	}
 	err := w.set(func(j *Job) {
 		j.Attempts++
+		j.SpaceMade = false // the next attempt may: what this one stored, and nothing refers to, fills the volume too
 		j.LastError = cause.Error()
 		j.NotBefore = w.opts.Clock.Now().Add(w.opts.Backoff(j.Attempts)).UTC()
 		if j.State == Verifying {
@@ -203,18 +229,15 @@ func (w *worker) failed(j Job, cause error) error {
 			j.leave()
 		}
 	})
-	if err = errors.Join(err, untold); err != nil || !last || w.tree == nil {
+	if err = errors.Join(err, untold); err != nil || !last {
 		return err
 	}
-	return w.leftovers()
+	return errors.Join(w.tidy(j.ID), w.tidyUp(ctx)) // a retry begins anew
 }
 
-// full tells whether an error says that there is no room.
-func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
-
-// makeRoom prunes and reclaims, once for a job on a volume.
+// makeRoom prunes and reclaims, once in an attempt.
 func (w *worker) makeRoom(ctx context.Context, cause error) error {
-	if err := w.set(func(j *Job) { j.SpaceMade, j.LastError = true, cause.Error() }); err != nil {
+	if err := w.set(func(j *Job) { j.SpaceMade, j.LastError = true, w.brief(cause).Error() }); err != nil {
 		return err
 	}
 	if err := w.opts.MakeRoom(ctx, w.v); err != nil {
@@ -228,23 +251,20 @@ func (w *worker) move() error {
 	return w.set(func(j *Job) {
 		j.leave()
 		j.Leftovers = slices.DeleteFunc(j.Leftovers, func(l Leftover) bool { return l.Volume == w.v.ID })
-		if j.State == Verifying {
-			j.State = Copied
-			return
-		}
 		j.State, j.Volume, j.SpaceMade, j.Recopies = Queued, "", false, 0
 		j.Checked = orchestrator.Verification{}
 	})
 }
 
 // begin makes the job one of this volume, with nothing copied.
-func (w *worker) begin() error {
-	if err := w.tree.remove(w.partial()); err != nil {
+func (w *worker) begin(ctx context.Context) error {
+	if err := w.tree.remove(ctx, w.partial()); err != nil {
 		return err
 	}
 	if err := w.resetLog(); err != nil {
 		return err
 	}
+	w.setMount(mount{copied: w.v.Store})
 	j, err := w.update(w.job.ID, func(j *Job) error {
 		if j.State != Queued { // somebody was quicker
 			return fmt.Errorf("it is %s now: %w", j.State, ErrNotReady)
@@ -275,6 +295,6 @@ func (w *worker) unhold() error {
 }
 
 // Names of the job's directories.
-func (w *worker) partial() string   { return filepath.Join(staging, w.job.Backup+partial) }
-func (w *worker) staged() string    { return filepath.Join(staging, w.job.Backup) }
-func (w *worker) published() string { return filepath.Join(bazaar, w.job.Backup) }
+func (w *worker) partial() string   { return filepath.Join(w.tree.staging, w.job.Backup+partial) }
+func (w *worker) staged() string    { return filepath.Join(w.tree.staging, w.job.Backup) }
+func (w *worker) published() string { return filepath.Join(w.tree.bazaar, w.job.Backup) }

@@ -4,6 +4,7 @@
 //	Make(Input) Plan                  pure: the same input, the same plan
 //	Plan.WriteText, JSON of Plan      the calendar of a dry run
 //	Apply(ctx, Plan, Catalogue, busy) deletes what the plan says, oldest first, looking at each backup again
+//	ApplyEvidence(ctx, Plan, …)       the same for copies that differed from their source
 //
 // Rules. A backup is kept if one of them keeps it; machines are matched by their whole name.
 //
@@ -15,6 +16,12 @@
 //
 // Against the rules, unverified backups (nobody looked, nobody skipped it) that are older than a number of whole days are deleted. Those of the
 // predecessor are not: that it left no sums may mean that it was told to make none.
+//
+// Fill control and KEEPVERSIONS replace the number of versions that the volume or the file has; what is set for a machine alone they only lower.
+//
+// Copies that differed from their source twice, and are kept as evidence in the staging folder, count for fill control, since they take room. They go when
+// they are older than a number of whole days and a verified backup of their machine that is as new, or newer, is kept on the volume: never while they are
+// the only copy.
 //
 // Whatever the rules say, these are kept: what is pinned; what a job or a restore uses; the last verified backup of a machine, the last verified one
 // that is whole, and the newest one of a machine that has none; all of machines that are not configured; all, where no rule is set; those whose

@@ -15,6 +15,9 @@ type Rules struct {
 	Versions                       int
 	Daily, Weekly, Monthly, Yearly int
 	UnverifiedDays                 int // whole days that an unverified backup may have
+	// Most is what somebody has set for this machine alone: an override of Versions may lower it and not raise it. 0: nobody has.
+	Most         int
+	EvidenceDays int // whole days that a copy that differed is kept
 }
 
 // Input is what a plan is made of.
@@ -24,6 +27,7 @@ type Input struct {
 	Backups []orchestrator.Backup
 	// Machines has the rules of each machine that is configured, by its whole name. Backups of others are kept.
 	Machines map[string]Rules
+	Evidence []orchestrator.Backup // copies that differed twice, Dir is where each lies
 	// Override replaces Versions of all machines that have it set: what fill control or KEEPVERSIONS of the volume says. 0: there is none.
 	Override int
 	Limit    *Limit            // of fill control, only to be shown
@@ -40,7 +44,8 @@ type Decision struct {
 	Verdict orchestrator.Verdict `json:"verdict"`
 	Bytes   int64                `json:"bytes"`
 	Keep    bool                 `json:"keep"`
-	Reasons []string             `json:"reasons"` // at least one
+	Heir    string               `json:"heir,omitempty"` // of a copy that differed: the verified backup that lets it go
+	Reasons []string             `json:"reasons"`        // at least one
 }
 
 // Plan says of each backup of a folder whether it is kept, and why.
@@ -48,7 +53,8 @@ type Plan struct {
 	Made     time.Time      `json:"made"`
 	Folder   string         `json:"folder"`
 	Limit    *Limit         `json:"limit,omitempty"`
-	Backups  []Decision     `json:"backups"` // by machine, the newest first
+	Backups  []Decision     `json:"backups"`            // by machine, the newest first
+	Evidence []Decision     `json:"evidence,omitempty"` // copies that differed, by the names of their directories
 	location *time.Location // of the calendar
 }
 
@@ -107,6 +113,9 @@ func Make(in Input) Plan {
 		rules, configured := in.Machines[name]
 		if in.Override > 0 && rules.Versions > 0 {
 			rules.Versions = in.Override
+			if rules.Most > 0 {
+				rules.Versions = min(rules.Versions, rules.Most)
+			}
 		}
 		decide(list, rules, configured, in, p.location)
 		for _, e := range list {
@@ -114,6 +123,7 @@ func Make(in Input) Plan {
 		}
 	}
 	slices.SortStableFunc(p.Backups, func(a, b Decision) int { return strings.Compare(a.Machine, b.Machine) })
+	p.Evidence = evidence(in, p.Backups)
 	return p
 }
 

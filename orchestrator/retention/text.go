@@ -35,7 +35,25 @@ func (p Plan) WriteText(w io.Writer) error {
 		writeMachine(b, rest[:n], loc)
 		rest = rest[n:]
 	}
+	writeEvidence(b, p.Evidence, loc)
 	return b.Flush()
+}
+
+// writeEvidence lists the copies that are no backups.
+func writeEvidence(b *bufio.Writer, list []Decision, loc *time.Location) {
+	if len(list) > 0 {
+		fmt.Fprintf(b, "\nCopies that differed from their source: %d\n", len(list))
+	}
+	for _, d := range list {
+		fmt.Fprintf(b, "  %s  %s  %s  %s\n", verb(d), d.Time.In(loc).Format("Mon 2006-01-02 15:04:05 MST"), printable(d.Name), strings.Join(d.Reasons, ", "))
+	}
+}
+
+func verb(d Decision) string {
+	if d.Keep {
+		return "keep  "
+	}
+	return "delete"
 }
 
 func writeMachine(b *bufio.Writer, list []Decision, loc *time.Location) {
@@ -48,15 +66,11 @@ func writeMachine(b *bufio.Writer, list []Decision, loc *time.Location) {
 	fmt.Fprintf(b, "\n%s: backups %d, of which %d are kept\n", printable(list[0].Machine), len(list), kept)
 	writeWeeks(b, list, loc)
 	for _, d := range list {
-		what := "delete"
-		if d.Keep {
-			what = "keep  "
-		}
 		verdict := d.Verdict
 		if verdict == orchestrator.Unverified {
 			verdict = "unverified"
 		}
-		fmt.Fprintf(b, "  %s  %s  %-10s  %s\n", what, d.Time.In(loc).Format("Mon 2006-01-02 15:04:05 MST"), verdict, strings.Join(d.Reasons, ", "))
+		fmt.Fprintf(b, "  %s  %s  %-10s  %s\n", verb(d), d.Time.In(loc).Format("Mon 2006-01-02 15:04:05 MST"), verdict, strings.Join(d.Reasons, ", "))
 	}
 }
 

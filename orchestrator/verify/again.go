@@ -18,6 +18,9 @@ import (
 // ErrNoSums is a backup that has neither a manifest nor a checksum.crc: there is nothing to compare it with.
 var ErrNoSums = errors.New("neither manifest.json nor checksum.crc")
 
+// absent tells whether there is no such file.
+func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
 // maxRecord bounds a record that is believed, in bytes.
 const maxRecord = 16 << 20
 
@@ -35,7 +38,8 @@ func (v *Verifier) Again(ctx context.Context, store orchestrator.Store, dir stri
 		o.Differences, o.Differ = 1, []orchestrator.Difference{{Path: orchestrator.ManifestFile, Reason: err.Error()}}
 		return o, nil
 	}
-	return v.verify(ctx, store, dir, want, ModeFull, false)
+	r, err := v.run(ctx, store, dir, want, ModeFull)
+	return r.out, err
 }
 
 // Published is what the records in a backup's directory, an absolute path, say that it holds.
@@ -44,15 +48,15 @@ func Published(dir string) (Wanted, error) {
 	if err == nil {
 		return Wanted{Files: m.Files, Objects: m.Objects}, nil
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if !absent(err) {
 		return Wanted{}, err
 	}
 	// After a mismatch checksum.crc has what was found, and checksum_source.crc what should have been.
 	f, err := inBackup(dir, orchestrator.SourceSums, maxSumsFile)
-	if errors.Is(err, fs.ErrNotExist) {
+	if absent(err) {
 		f, err = inBackup(dir, orchestrator.SumsFile, maxSumsFile)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
+	if absent(err) {
 		return Wanted{}, ErrNoSums
 	}
 	if err != nil {
@@ -75,7 +79,7 @@ func Published(dir string) (Wanted, error) {
 // ownRecord tells that a backup without a manifest is one of ours: then its checksum.crc, which does not have all files, is no proof of it.
 func ownRecord(dir string) error {
 	f, err := inBackup(dir, orchestrator.RecordFile, maxRecord)
-	if errors.Is(err, fs.ErrNotExist) {
+	if absent(err) {
 		return nil
 	}
 	if err != nil {

@@ -20,10 +20,8 @@ func (r *run) fresh(ctx context.Context, w *orchestrator.FileSum) bool {
 		r.unreadable(w.Path, "copy", fmt.Errorf("%d of its %d new blocks were read", back.Blocks, want))
 		return true
 	}
-	if limit := r.v.o.MaxScrubAge; limit > 0 && back.Known > 0 {
-		if age := r.v.o.Clock.Now().Sub(back.Scrubbed); age > limit || age < 0 { // a date in the future is none
-			return false
-		}
+	if back.Known > 0 && !r.scrubbed(back.Scrubbed) {
+		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -32,6 +30,12 @@ func (r *run) fresh(ctx context.Context, w *orchestrator.FileSum) bool {
 	}
 	r.out.Known += back.Known
 	return true
+}
+
+// scrubbed tells whether the last scrub is good enough to rely on: it was made, not too long ago, and after everything that nobody has read back.
+func (r *run) scrubbed(last time.Time) bool {
+	age, limit := r.v.o.Clock.Now().Sub(last), r.v.o.MaxScrubAge
+	return !last.IsZero() && age >= 0 && (limit <= 0 || age <= limit) && last.After(r.want.Unproved) // a date in the future is none
 }
 
 // smallPart is how many blocks are asked for at once at first, and at least. More follow while that takes less than partTime: a pause waits for the end

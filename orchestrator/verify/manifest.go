@@ -13,8 +13,11 @@ import (
 	"tresor/orchestrator/internal/statefile"
 )
 
-// manifestVersion is the form of manifest.json. A reader refuses those that it does not know.
-const manifestVersion = 1
+// manifestVersion is the form of manifest.json. A reader refuses those that it does not know. In version 1 objects have no times and attributes.
+const (
+	manifestVersion = 2
+	bareVersion     = 1
+)
 
 // Limits of a manifest that is believed.
 const (
@@ -24,7 +27,7 @@ const (
 
 // Manifest is manifest.json: what a backup holds. It is one JSON object, with one file or object on a line:
 //
-//	{"version":1,"backup":"NAME","made":"TIME","files":[
+//	{"version":2,"backup":"NAME","made":"TIME","files":[
 //	{"path":…},
 //	{"path":…}],"objects":[
 //	{"path":…}],"end":{"files":2,"objects":1}}

@@ -66,8 +66,8 @@ func (p parser) manifest() (m Manifest, end tail, err error) {
 			if err := p.d.Decode(&h.Version); err != nil {
 				return err
 			}
-			if h.Version != manifestVersion {
-				return fmt.Errorf("version %d: this program knows version %d", h.Version, manifestVersion)
+			if h.Version != manifestVersion && h.Version != bareVersion {
+				return fmt.Errorf("version %d: this program knows versions %d and %d", h.Version, bareVersion, manifestVersion)
 			}
 			return nil
 		}},
@@ -94,6 +94,9 @@ func (p parser) manifest() (m Manifest, end tail, err error) {
 		if err != nil {
 			return m, end, err
 		}
+	}
+	for i := range m.Objects {
+		m.Objects[i].bare = h.Version == bareVersion
 	}
 	return m, end, p.delim('}')
 }

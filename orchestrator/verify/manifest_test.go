@@ -72,8 +72,9 @@ func TestHostileManifest(t *testing.T) {
 		try("cut off", good[:n])
 	}
 	for what, change := range map[string][2]string{
-		"a newer version":     {`"version":1`, `"version":2`},
-		"no version":          {`"version":1,`, ``},
+		"a newer version":     {`"version":2`, `"version":3`},
+		"no version":          {`"version":2,`, ``},
+		"time that is none":   {`"mtime":"2`, `"mtime":"x2`},
 		"another backup":      {name, "dc-20260101000001"},
 		"unknown key":         {`"files":[`, `"more":1,"files":[`},
 		"unknown key of file": {`"cksum":`, `"sum":`},

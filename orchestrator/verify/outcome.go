@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"tresor/orchestrator"
@@ -18,15 +19,18 @@ func Judge(r *orchestrator.Record, v orchestrator.Verification) {
 	r.Verdict, r.Reason, r.Mode, r.Compared = v.Verdict, v.Reason, v.Mode, v.Compared
 }
 
-// Rest says for people what mode new did not read, and when that was proved last. Empty: everything was read.
+// Rest says for people what a verified backup does not say by itself: what mode new did not read, and when that was proved last, and what was changed in the
+// source since. Empty: nothing.
 func Rest(v orchestrator.Verification) string {
-	switch {
-	case v.Known == 0:
-		return ""
-	case v.Scrubbed.IsZero():
-		return fmt.Sprintf("%d blocks are known by their hash only: the volume was never scrubbed", v.Known)
+	var list []string
+	if v.Known > 0 {
+		list = append(list, fmt.Sprintf("%d blocks are known by their hash: the volume was scrubbed last on %s", v.Known, v.Scrubbed.UTC().Format(time.DateOnly)))
 	}
-	return fmt.Sprintf("%d blocks are known by their hash: the volume was scrubbed last on %s", v.Known, v.Scrubbed.UTC().Format(time.DateOnly))
+	if v.Changes > 0 {
+		first := v.Changed[0]
+		list = append(list, fmt.Sprintf("%d changes in the source since it was copied, the first: %q: %s", v.Changes, first.Path, first.Reason))
+	}
+	return strings.Join(list, "; ")
 }
 
 // Skip puts into a record that somebody asked for no verification, and who: a signal, the configuration, the emergency of a full buffer.

@@ -88,7 +88,10 @@ func TestCheckerSource(t *testing.T) {
 	w := newWorld(t)
 	asked := ""
 	c := &verify.Checker{Verifier: verify.New(verify.Options{Idle: true}), Mode: verify.ModeNew, Again: true,
-		Source: func(backup string) verify.Roots { asked = backup; return w.roots() }}
+		Source: func(backup string) (verify.Origin, error) {
+			asked = backup
+			return verify.Origin{Roots: w.roots()}, nil
+		}}
 	w.flip(w.source+"/small", 1)
 	v, err := c.Verify(t.Context(), w.store, dir, w.sums)
 	w.must(err)
@@ -96,7 +99,7 @@ func TestCheckerSource(t *testing.T) {
 	if asked != name {
 		t.Errorf("asked for the source of %q", asked)
 	}
-	c.Source = func(string) verify.Roots { return nil }
+	c.Source = func(string) (verify.Origin, error) { return verify.Origin{}, nil }
 	v, err = c.Verify(t.Context(), w.store, dir, w.sums)
 	w.must(err)
 	expect(t, v, orchestrator.Verified, "", "")

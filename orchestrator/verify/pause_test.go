@@ -100,9 +100,12 @@ func TestManyNewBlocks(t *testing.T) {
 	sum := w.put("many")
 	sum.Fresh = []orchestrator.Blocks{{First: 10, Count: 40}, {First: 100, Count: blocks - 200}, {First: blocks - 1, Count: 1}}
 	w.must(os.Chmod(w.path("many"), 0o600))
+	w.must(os.Chtimes(w.path("many"), time.Time{}, sum.Mtime))
 	for _, other := range []string{"empty", "small", "sparse"} { // only one file is wanted
 		w.must(os.Remove(w.path(other)))
 	}
+	_, err := w.store.Scrub(t.Context(), 0)
+	w.must(err)
 	check := func() orchestrator.Verification {
 		t.Helper()
 		store := w.store

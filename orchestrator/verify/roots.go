@@ -82,8 +82,12 @@ func (r Roots) object(p orchestrator.Path) (o Object, err error) {
 		if err != nil {
 			return err
 		}
-		o, err = describe(string(p), info, func() (string, error) { return dir.Readlink(rel) })
-		return err
+		d, err := dir.Open(filepath.Dir(rel))
+		if err != nil {
+			return err
+		}
+		o, err = describe(string(p), in(d, filepath.Base(rel)), info)
+		return errors.Join(err, d.Close())
 	})
 	return o, err
 }

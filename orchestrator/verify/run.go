@@ -20,10 +20,12 @@ type run struct {
 	// giveUp ends the context of this verification.
 	giveUp context.CancelCauseFunc
 	skip   map[orchestrator.Path]bool // files that need not be read: their content is judged under another name, or they are missing
+	moved  map[orchestrator.Path]bool // files of a living source that were changed since they were copied, and need not be read there
 
 	mu     sync.Mutex // guards the rest while files are read; a leaf, nothing is waited for under it
 	out    orchestrator.Verification
 	failed int // differences that are something which could not be read
+	rot    int // files of the buffer that changed after they were copied
 }
 
 // note lists a difference. Those that cannot be read come with failed.
@@ -53,19 +55,32 @@ func (r *run) unreadable(p orchestrator.Path, side string, err error) {
 	r.note(orchestrator.Difference{Path: p, Reason: side + " cannot be read: " + err.Error()}, true)
 }
 
-// files reads all files, some at the same time.
-func (r *run) files(ctx context.Context) {
+// changed lists what was changed in the source since it was copied.
+func (r *run) changed(p orchestrator.Path, format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.out.Changes++
+	if len(r.out.Changed) < maxChanged {
+		r.out.Changed = append(r.out.Changed, orchestrator.Difference{Path: p, Reason: fmt.Sprintf(format, args...)})
+	}
+}
+
+// files hands all files to read, some at the same time; their threads are in the idle class of I/O if that is asked for.
+func (r *run) files(ctx context.Context, gently bool, read func(ctx context.Context, w *orchestrator.FileSum)) {
 	work := make(chan *orchestrator.FileSum)
 	var workers sync.WaitGroup
 	for range r.v.o.Workers {
 		workers.Go(func() {
-			if r.v.o.Idle && r.want.Again {
+			if gently {
 				if err := idle(); err != nil {
 					r.v.o.Note(err.Error())
 				}
 			}
 			for w := range work {
-				r.one(ctx, w)
+				if r.v.o.Gate(ctx) != nil {
+					continue // Verify tells
+				}
+				read(ctx, w)
 				if r.hopeless() {
 					r.giveUp(errEnough)
 				}
@@ -85,9 +100,6 @@ feed:
 	}
 	close(work)
 	workers.Wait()
-	if r.hopeless() {
-		r.unreadable(".", "copy", fmt.Errorf("%w: the rest was not looked at", errEnough))
-	}
 }
 
 func (r *run) hopeless() bool {
@@ -96,14 +108,8 @@ func (r *run) hopeless() bool {
 	return r.failed >= maxUnreadable
 }
 
-// one compares the content of a file.
-func (r *run) one(ctx context.Context, w *orchestrator.FileSum) {
-	if r.v.o.Gate(ctx) != nil {
-		return // Verify tells
-	}
-	if r.want.Again {
-		r.source(ctx, w)
-	}
+// copied compares the content of the copy of a file.
+func (r *run) copied(ctx context.Context, w *orchestrator.FileSum) {
 	if !r.readsAll(w) && r.fresh(ctx, w) {
 		return
 	}

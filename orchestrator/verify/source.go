@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,27 +17,105 @@ import (
 
 // source reads a file of the source a second time, past the page cache, and compares it with the sums of the first.
 func (r *run) source(ctx context.Context, w *orchestrator.FileSum) {
-	f, err := r.want.Source.open(w.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		r.differs(w.Path, "source: the file is gone since it was copied")
-		return
+	if r.moved[w.Path] {
+		return // it was told
 	}
-	if err != nil {
+	f, err := r.want.Source.open(w.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.otherwise(w.Path, r.want.Live, "the file is gone since it was copied")
+		return
+	case err != nil && r.want.Live:
+		r.changed(w.Path, "the source cannot be read any more: %v", err)
+		return
+	case err != nil:
 		r.unreadable(w.Path, "source", err)
 		return
 	}
 	defer f.Close() // it is read only
 	h := r.v.hasher(ctx, w)
 	if err := readPastCache(f, h); err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() != nil {
+			return
+		}
+		if r.want.Live {
+			r.changed(w.Path, "the source cannot be read any more: %v", err)
+		} else {
 			r.unreadable(w.Path, "source", err)
 		}
 		return
 	}
 	have := h.sum(w)
-	if text := differ(w, &have); text != "" {
-		r.differs(w.Path, "source, read again: %s", text)
+	text := differ(w, &have)
+	if text == "" {
+		return
 	}
+	r.otherwise(w.Path, r.want.Live && r.movedFile(f, w), "read again: %s", text)
+}
+
+// otherwise lists a file of the source that is not what was copied: of a living source a change, of a buffer whose filling is known the buffer's damage and
+// not the copy's, which was held against the filling, and of everything else a difference.
+func (r *run) otherwise(p orchestrator.Path, change bool, format string, args ...any) {
+	switch {
+	case change:
+		r.changed(p, "source: "+format, args...)
+	case r.want.Filled != nil:
+		r.rotten(p, "source, "+format, args...)
+	default:
+		r.differs(p, "source, "+format, args...)
+	}
+}
+
+// rotten lists a file of the buffer that changed after it was copied.
+func (r *run) rotten(p orchestrator.Path, format string, args ...any) {
+	r.mu.Lock()
+	r.rot++
+	r.mu.Unlock()
+	r.changed(p, format, args...)
+}
+
+// movedFile tells whether a file of a living source was changed since it was copied, by its size and times. One that was not, and reads otherwise than
+// then, is damaged.
+func (r *run) movedFile(f *os.File, w *orchestrator.FileSum) bool {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return false
+	}
+	return st.Size != w.Size || !time.Unix(st.Mtim.Unix()).Equal(w.Mtime) || r.touched(time.Unix(st.Ctim.Unix()))
+}
+
+// filled holds what was read from the buffer for the copy against what the buffer was filled with, and the copy against its list of objects: it may have
+// rotted in between, and then the copy has it too.
+func (r *run) filled(m *Manifest) {
+	made := make(map[orchestrator.Path]*orchestrator.FileSum, len(m.Files))
+	for i := range m.Files {
+		made[m.Files[i].Path] = &m.Files[i]
+	}
+	for i := range r.want.Files {
+		w := &r.want.Files[i]
+		was := made[w.Path]
+		delete(made, w.Path)
+		if was == nil {
+			r.differs(w.Path, "buffer: it was not filled with this file")
+		} else if text := unlikeSums(was, w); text != "" {
+			r.differs(w.Path, "buffer: it is not what the buffer was filled with: %s", text)
+		}
+	}
+	for p := range made {
+		r.differs(p, "buffer: the file is gone since the buffer was filled")
+	}
+}
+
+// unlikeSums compares two sums of a file, which may have segments of different sizes.
+func unlikeSums(want, have *orchestrator.FileSum) string {
+	w, h := *want, *have
+	if w.SegmentSize != h.SegmentSize {
+		w.Segments = nil
+	}
+	if h.Blake3 == nil {
+		w.Blake3 = nil
+	}
+	return differ(&w, &h)
 }
 
 // readPastCache reads a file from its disk: pages that were not changed leave the cache first, and again what was read, since nobody needs it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,8 +33,8 @@ type Options struct {
 	// Note is told for the log what does not change a verdict. It may be called concurrently. nil: nobody is told.
 	Note  func(text string)
 	Clock orchestrator.Clock // nil: that of this machine
-	// MaxScrubAge is how old the last complete scrub of a volume may be for mode new to rely on it; files with blocks that were not read are read as in
-	// mode full otherwise. 0: any age will do.
+	// MaxScrubAge is how old the last scrub of a volume may be for mode new to rely on it; files with blocks that were not read are read as in mode full
+	// otherwise. 0: any age will do. On a volume that was never wholly scrubbed it relies on nothing.
 	MaxScrubAge time.Duration
 }
 
@@ -85,18 +86,31 @@ type Wanted struct {
 	Files []orchestrator.FileSum
 	// Objects are everything in it, by an earlier Scan; nil: not known, and only files are held against a list.
 	Objects []Object
-	// Source: kinds, modes, owners and targets of symlinks are compared with what lies there, where it still is. nil: not compared.
+	// Source: kinds, modes, owners, times, attributes and targets of symlinks are compared with what lies there, where it still is. nil: not compared.
 	Source Roots
-	// Again: the content of Source is read a second time and compared with Files too.
-	Again bool
+	// Again: the content of Source is read a second time and compared with Files too; beside the copy, or with Serial before it.
+	Again, Serial bool
+	// Live says that anybody may change Source at any time. What was changed after Since, when the copy was begun, is told as that and is no difference; in a
+	// source that stands still (a snapshot, the buffer) it is one.
+	Live  bool
+	Since time.Time
+	// Filled is what Source was filled with, if it is a buffer: what was read from there for the copy is held against it. nil: not known.
+	Filled *Manifest
+	// Partial says that the copy is not whole, and says so: what it may lack is told and is no difference, but for content.
+	Partial bool
+	// Unproved is when something was stored on this volume last that nobody has read back. Mode new relies on a scrub that came later only.
+	Unproved time.Time
 	// More: the list is that of the predecessor, which has files at the top of the backup only, and not what it wrote later: that is no difference. Another
 	// file at the top without a sum cannot be proved, which is Unreadable.
 	More bool
+
+	written bool // the copy was made just now
 }
 
 const (
 	maxDiffer     = 1000 // differences that are listed
 	maxSegments   = 64   // sums of segments that are kept of a copy that differs: it goes into a journal
+	maxChanged    = 100  // changes of a source that are listed
 	maxUnreadable = 100  // files that cannot be read, before the disk is given up
 )
 
@@ -106,30 +120,32 @@ func (v *Verifier) Verify(ctx context.Context, store orchestrator.Store, dir str
 	if mode != ModeFull && mode != ModeNew {
 		return orchestrator.Verification{}, fmt.Errorf("verify %s: mode %q: want %q or %q", dir, mode, ModeFull, ModeNew)
 	}
-	return v.verify(ctx, store, dir, want, mode, true)
+	want.written = true
+	r, err := v.run(ctx, store, dir, want, mode)
+	return r.out, err
 }
 
-// verify syncs only what was just written: a volume may be mounted read-only.
-func (v *Verifier) verify(ctx context.Context, store orchestrator.Store, dir string, want Wanted, mode string, sync bool) (orchestrator.Verification, error) {
+// run verifies, and returns all that was found out.
+func (v *Verifier) run(ctx context.Context, store orchestrator.Store, dir string, want Wanted, mode string) (*run, error) {
 	if !filepath.IsLocal(dir) {
-		return orchestrator.Verification{}, fmt.Errorf("verify %q: want a path below %s", dir, store.Root())
+		return &run{}, fmt.Errorf("verify %q: want a path below %s", dir, store.Root())
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := &run{v: v, store: store, dir: dir, want: want, mode: mode, giveUp: cancel}
 	r.out.Mode = mode
-	r.all(ctx, sync)
+	r.all(ctx)
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, errEnough) {
-		return orchestrator.Verification{}, fmt.Errorf("verify %s: %w", filepath.Join(store.Root(), dir), err)
+		return &run{}, fmt.Errorf("verify %s: %w", filepath.Join(store.Root(), dir), err)
 	}
 	r.out.Compared = v.o.Clock.Now().UTC()
 	r.judge()
-	return r.out, nil
+	return r, nil
 }
 
 // all looks at everything.
-func (r *run) all(ctx context.Context, sync bool) {
-	if sync {
+func (r *run) all(ctx context.Context) {
+	if r.want.written { // else the volume may be mounted read-only
 		if err := r.store.Sync(ctx); err != nil {
 			r.unreadable(".", "copy", fmt.Errorf("before it is read back: %w", err))
 			return
@@ -141,10 +157,28 @@ func (r *run) all(ctx context.Context, sync bool) {
 		return
 	}
 	r.lists(objects)
+	if r.want.Filled != nil {
+		r.filled(r.want.Filled)
+	}
 	if r.want.Source != nil {
 		r.sources(ctx, objects)
 	}
-	r.files(ctx)
+	again := func() {
+		if r.want.Again {
+			r.files(ctx, r.v.o.Idle, r.source)
+		}
+	}
+	var beside sync.WaitGroup
+	if r.want.Serial {
+		again()
+	} else {
+		beside.Go(again)
+	}
+	r.files(ctx, false, r.copied)
+	beside.Wait()
+	if r.hopeless() {
+		r.unreadable(".", "backup", fmt.Errorf("%w: the rest was not looked at", errEnough))
+	}
 }
 
 // judge makes the verdict.

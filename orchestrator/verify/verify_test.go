@@ -59,6 +59,8 @@ func TestFlipInTarget(t *testing.T) {
 			w.sums[i].Fresh = nil
 		}
 	}
+	_, err := w.store.Scrub(t.Context(), 0)
+	w.must(err)
 	expect(t, w.verify(verify.Wanted{}, verify.ModeNew), orchestrator.Verified, "", "")
 }
 
@@ -103,7 +105,7 @@ func TestFlipBelowCache(t *testing.T) {
 	}
 }
 
-// TestOldScrub: mode new relies on the last scrub, unless that is too old.
+// TestOldScrub: mode new relies on the last scrub, unless there was none, or it is too old, or older than what nobody has read back.
 func TestOldScrub(t *testing.T) {
 	w := newWorld(t)
 	scrubbed := time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
@@ -112,14 +114,14 @@ func TestOldScrub(t *testing.T) {
 		w.sums[i].Fresh = nil
 	}
 	w.must(w.store.Flip(filepath.Join(dir, "sub/exact"), 7))
+	var unproved time.Time
 	check := func(now time.Time, limit time.Duration) orchestrator.Verification {
-		v, err := verify.New(verify.Options{Clock: at(now), MaxScrubAge: limit}).Verify(t.Context(), w.store, dir, verify.Wanted{Files: w.sums}, verify.ModeNew)
+		want := verify.Wanted{Files: w.sums, Unproved: unproved}
+		v, err := verify.New(verify.Options{Clock: at(now), MaxScrubAge: limit}).Verify(t.Context(), w.store, dir, want, verify.ModeNew)
 		w.must(err)
 		return v
 	}
-	if v := check(scrubbed, 0); v.Verdict != orchestrator.Verified || !v.Scrubbed.IsZero() || !strings.Contains(verify.Rest(v), "never scrubbed") {
-		t.Errorf("never scrubbed, no limit: %+v", v)
-	}
+	expect(t, check(scrubbed, 0), orchestrator.Mismatch, "sub/exact", "block 0") // never scrubbed
 	expect(t, check(scrubbed, time.Hour), orchestrator.Mismatch, "sub/exact", "block 0")
 	w.must(w.store.Flip(filepath.Join(dir, "sub/exact"), 7))
 	_, err := w.store.Scrub(t.Context(), 0)
@@ -128,6 +130,11 @@ func TestOldScrub(t *testing.T) {
 	expect(t, check(scrubbed.Add(time.Minute), time.Hour), orchestrator.Verified, "", "")
 	expect(t, check(scrubbed.Add(2*time.Hour), time.Hour), orchestrator.Mismatch, "sub/exact", "block 0")
 	expect(t, check(scrubbed.Add(-2*time.Hour), time.Hour), orchestrator.Mismatch, "sub/exact", "block 0") // a date in the future is none
+	expect(t, check(scrubbed.Add(1000*time.Hour), 0), orchestrator.Verified, "", "")                       // any age
+	unproved = scrubbed.Add(-time.Second)
+	expect(t, check(scrubbed.Add(time.Minute), time.Hour), orchestrator.Verified, "", "")
+	unproved = scrubbed
+	expect(t, check(scrubbed.Add(time.Minute), time.Hour), orchestrator.Mismatch, "sub/exact", "block 0")
 }
 
 // TestLists: what is missing, added or of another kind is found in both modes, without and with the lists of objects.

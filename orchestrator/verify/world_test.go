@@ -13,6 +13,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/zeebo/blake3"
+	"golang.org/x/sys/unix"
 
 	"tresor/orchestrator"
 	"tresor/orchestrator/internal/cksum"
@@ -90,8 +91,18 @@ func (w *world) copy() {
 			w.must(os.Chmod(to, os.FileMode(o.Mode)))
 		}
 	}
+	w.times(objects)
 	slices.SortFunc(w.sums, func(a, b orchestrator.FileSum) int { return strings.Compare(string(a.Path), string(b.Path)) })
 	w.must(w.store.Sync(w.t.Context()))
+}
+
+// times gives the copies the times of what they were made of, directories last.
+func (w *world) times(objects []verify.Object) {
+	w.t.Helper()
+	for _, o := range slices.Backward(objects) {
+		ts := unix.NsecToTimespec(o.Mtime.UnixNano())
+		w.must(unix.UtimesNanoAt(unix.AT_FDCWD, w.path(string(o.Path)), []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW))
+	}
 }
 
 // put copies one file, and is the sums of it.
@@ -106,8 +117,11 @@ func (w *world) put(rel string) orchestrator.FileSum {
 	w.must(os.WriteFile(to, nil, 0o600))
 	w.must(os.Truncate(to, int64(len(data))))
 	sum := fileSum(rel, data)
+	info, err := src.Stat()
+	w.must(err)
+	sum.Mtime = info.ModTime().UTC()
 	if len(data) > 0 {
-		added, err := w.store.Put(w.t.Context(), filepath.Join(dir, rel), src, 0, int64(len(data)))
+		added, err := storetest.PutFile(w.t.Context(), w.store, filepath.Join(dir, rel), src, 0, int64(len(data)))
 		w.must(err)
 		sum.Fresh = added.Fresh
 	}
@@ -157,12 +171,15 @@ func expect(t *testing.T, v orchestrator.Verification, verdict orchestrator.Verd
 	}
 }
 
-// flip changes a byte of an ordinary file.
+// flip changes a byte of an ordinary file, under the same time.
 func (w *world) flip(path string, at int64) {
 	w.t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	w.must(err)
 	defer f.Close()
+	info, err := f.Stat()
+	w.must(err)
+	defer func() { w.must(os.Chtimes(path, time.Time{}, info.ModTime())) }()
 	b := make([]byte, 1)
 	_, err = f.ReadAt(b, at)
 	w.must(err)
@@ -184,8 +201,11 @@ func (w *world) rewrite(rel string, at int64) {
 	src, err := os.Open(other)
 	w.must(err)
 	defer src.Close()
-	_, err = w.store.Put(context.Background(), filepath.Join(dir, rel), src, 0, int64(len(data)))
+	info, err := os.Stat(w.path(rel))
 	w.must(err)
+	_, err = storetest.PutFile(context.Background(), w.store, filepath.Join(dir, rel), src, 0, int64(len(data)))
+	w.must(err)
+	w.must(os.Chtimes(w.path(rel), time.Time{}, info.ModTime()))
 }
 
 // at is a clock that stands still.

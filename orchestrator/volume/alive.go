@@ -20,17 +20,21 @@ import (
 const aliveFile = ".tresor-alive-"
 
 // Check is the volume check: is the current volume mounted, and can it be written now? It answers within Deadlines.Alive. Otherwise the error is of the
-// class ErrNotUsable, and a switch to another disk is what helps. It may be called at any time.
+// class ErrNotUsable, and a switch to another disk is what helps. A volume that is full is usable: something can be removed. It may be called at any time, by
+// several at once.
 func (m *Manager) Check(ctx context.Context) error {
 	cur := m.Current()
 	if cur == nil {
 		return fmt.Errorf("volume check: none is mounted: %w", ErrNotUsable)
 	}
-	if err := m.check(ctx, cur); err != nil {
+	if err := m.check(ctx, cur); err != nil && !full(err) {
 		return fmt.Errorf("volume check of %q at %s: %w: %w", cur.Name, cur.Point, ErrNotUsable, err)
 	}
 	return nil
 }
+
+// full tells whether all that is wrong is that there is no room.
+func full(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 func (m *Manager) check(ctx context.Context, cur *Current) error {
 	kind, source, err := m.o.Mounts.At(cur.Point)
@@ -66,8 +70,16 @@ func (m *Manager) alive(ctx context.Context, root string) error {
 		if err == nil {
 			err = f.Sync()
 		}
-		return errors.Join(err, f.Close(), os.Remove(name), removeLeftovers(root))
+		return errors.Join(err, f.Close(), remove(name), removeLeftovers(root))
 	})
+}
+
+// remove removes a file. Another check may have taken it for a leftover.
+func remove(name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // removeLeftovers takes away what checks have left behind that were killed.
@@ -80,9 +92,7 @@ func removeLeftovers(root string) error {
 	names, err := d.Readdirnames(-1)
 	for _, n := range names {
 		if len(n) > len(aliveFile) && n[:len(aliveFile)] == aliveFile {
-			if e := os.Remove(filepath.Join(root, n)); e != nil && !errors.Is(e, fs.ErrNotExist) {
-				err = errors.Join(err, e)
-			}
+			err = errors.Join(err, remove(filepath.Join(root, n)))
 		}
 	}
 	return err

@@ -4,8 +4,13 @@
 //   - What a volume is doing is asked of the kernel, exactly (mount table, device numbers), and never believed from a file: the state on the disk only says
 //     which volume was in use, and what has been tried.
 //   - Every step has a deadline; what a step cannot do it says, and what was done before it is undone.
+//   - Whoever waits is let go when its context ends. What was begun belongs to the Manager and comes to its end, a repair of hours included; the status says what it is,
+//     the next caller waits for it, and Unmount cuts it off.
+//   - A process that has a volume open without a mount, such as one that a killed service has left to check it, is waited for: no second one is started beside it, and
+//     no other volume is mounted below it.
+//   - A disk is said to be one that can be taken away only if nothing else of it is in use.
 //   - A volume that was not closed cleanly is always checked. An index is used only if it is proved to be the one that the volume was closed with;
-//     otherwise the volume is checked, or the index is made anew (package indexcache).
+//     otherwise the volume is checked, or the index is made anew (package indexcache). While a volume is mounted its index is copied to the disk from time to time.
 //   - No process of somebody else is ended, unless the settings hand in a function that does.
 //   - If no other disk can be used at a switch, the one before is mounted again, and Switched says what really is.
 //

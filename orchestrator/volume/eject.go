@@ -24,8 +24,10 @@ func (m *Manager) putAway(ctx context.Context, s *Switched) {
 		case why != "":
 			s.Kept = append(s.Kept, v.Name+": "+why)
 		default:
-			if st := m.status(ctx, v); st.Ejectable {
+			if st := m.look(ctx, v); st.Ejectable {
 				s.Ejectable = append(s.Ejectable, v.Name)
+			} else if st.State != Absent {
+				s.Kept = append(s.Kept, v.Name+": "+st.Note)
 			}
 		}
 	}
@@ -35,7 +37,7 @@ func (m *Manager) putAway(ctx context.Context, s *Switched) {
 func (m *Manager) putAwayOne(ctx context.Context, v *Spec) (why string, err error) {
 	ctx, end := within(ctx, m.o.Deadlines.Step, "put the disk away")
 	defer end()
-	st := m.status(ctx, v)
+	st := m.look(ctx, v)
 	switch {
 	case st.Note != "" && st.Disk == "":
 		return st.Note, nil
@@ -48,25 +50,22 @@ func (m *Manager) putAwayOne(ctx context.Context, v *Spec) (why string, err erro
 	if err != nil {
 		return "", err
 	}
-	m.set(v.Name, Ejectable, "unmounted, so that it can be taken away", nil)
-	return "", nil
+	st = m.look(ctx, v)
+	m.set(v.Name, st.State, "unmounted, so that it can be taken away", nil)
+	return st.Note, nil
 }
 
-// Eject unmounts the disk of a volume that is not in use, so that it can be taken away. One that carries a mounted volume is an error.
+// Eject unmounts the disk of a volume that is not in use, so that it can be taken away. One that carries a mounted volume is an error, as is one that is used
+// by something else.
 func (m *Manager) Eject(ctx context.Context, name string) error {
 	v, err := m.spec(name)
 	if err != nil {
 		return err
 	}
-	done, err := m.take(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
 	if !v.Disk.Ours() {
 		return fmt.Errorf("eject volume %q: its directory is mounted by somebody else", name)
 	}
-	why, err := m.putAwayOne(ctx, v)
+	why, err := own(ctx, m, "eject", func(ctx context.Context) (string, error) { return m.putAwayOne(ctx, v) })
 	if err == nil && why != "" {
 		return fmt.Errorf("eject volume %q: %s", name, why)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"tresor/orchestrator/internal/deadline"
 	"tresor/orchestrator/volume/internal/indexcache"
@@ -33,14 +34,26 @@ type ground struct {
 // errNoVolume: the disk holds none.
 var errNoVolume = errors.New("there is no volume on the disk")
 
+// word is a name as a shell takes it for one word.
+func word(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool {
+		return !strings.ContainsRune("-_.@%+=:,", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+	}
+	return name
+}
+
 // survey reads what the disk says about its volume.
 func (m *Manager) survey(ctx context.Context, v *Spec, dir string) (*ground, error) {
+	if dir == "" {
+		return nil, fmt.Errorf("volume %q: its disk is mounted nowhere", v.Name)
+	}
 	return deadline.Run(ctx, "look at the volume on "+dir, func() (*ground, error) {
 		g := &ground{dir: dir, parent: v.parentOf(dir)}
 		settings, err := readKeys(filepath.Join(g.parent, configFile))
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s is missing: %w; if the disk is new, `mkdir -p %s && ddumbfs mkfs %s` makes one",
-				filepath.Join(g.parent, configFile), errNoVolume, g.parent, g.parent)
+			return nil, fmt.Errorf("%s is missing: %w; if the disk is new, `tresor volumes init %s` makes one", filepath.Join(g.parent, configFile), errNoVolume, word(v.Name))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("volume %q: %w", v.Name, err)

@@ -13,11 +13,10 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tresor/orchestrator"
 	"tresor/orchestrator/internal/deadline"
 	"tresor/orchestrator/internal/statefile"
+	"tresor/orchestrator/volume/internal/indexcache"
 )
 
 // MakeHow says how a new, empty volume is made. Zero values are the engine's defaults.
@@ -26,8 +25,8 @@ type MakeHow struct {
 	// the volume: the cure for fragmentation.
 	GiveUp    string
 	Size      int64 // of the block file in bytes
-	Percent   int   // or in percent of the disk, 1 to 100
-	BlockSize int   // bytes
+	Percent   int   // or in percent of the disk, 1 to 100; less if there would be no room for two copies of the index
+	BlockSize int   // bytes; 0 in place of an old volume: as that
 	Hash      string
 }
 
@@ -45,6 +44,7 @@ type making struct {
 	Volume    string    `json:"volume"` // id of the volume, as in the name of its index
 	Stage     string    `json:"stage"`
 	Size      int64     `json:"size"`
+	Percent   int       `json:"percent,omitempty"`
 	BlockSize int       `json:"block_size"`
 	Hash      string    `json:"hash"`
 	Over      bool      `json:"over"` // there was a volume
@@ -58,42 +58,18 @@ const (
 )
 
 // Make makes an empty volume on the disk of the settings' volume name, and leaves the disk mounted or not as it was. A disk that has a volume is refused,
-// unless GiveUp says its name; so is one whose volume is mounted.
-func (m *Manager) Make(ctx context.Context, name string, h MakeHow) (err error) {
+// unless GiveUp says its name; without GiveUp so is one that has anything else on it but what a new file system has. One whose volume is mounted, or open in a
+// process, is refused in any case. A making that was cut off is brought to its end first; if it was that of a first volume nothing more is done.
+func (m *Manager) Make(ctx context.Context, name string, h MakeHow) error {
 	v, err := m.spec(name)
-	if err != nil {
-		return err
+	if err == nil && (h.Percent < 0 || h.Percent > 100 || h.Size < 0 || h.Size > 0 && h.Percent > 0) {
+		err = fmt.Errorf("size %d and %d percent: want one of them, and a percentage up to 100", h.Size, h.Percent)
 	}
-	if h.Percent < 0 || h.Percent > 100 || h.Size < 0 || h.Size > 0 && h.Percent > 0 {
-		return fmt.Errorf("make volume %q: size %d and %d percent: want one of them, and a percentage up to 100", name, h.Size, h.Percent)
-	}
-	ctx, end := within(ctx, m.o.Deadlines.Mount, "make the volume")
-	defer end()
-	done, err := m.take(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	if st := m.status(ctx, v); st.Point != "" {
-		return fmt.Errorf("make volume %q: %s: unmount it first", name, st.Note)
-	}
-	_, before, err := v.Disk.Look(ctx)
-	if err != nil {
-		return fmt.Errorf("make volume %q: %w", name, err)
-	}
-	dir, err := m.raiseDisk(ctx, v)
-	if before == "" {
-		defer func() {
-			if err = errors.Join(err, m.undoDisk(ctx, v, dir)); err == nil {
-				m.set(v.Name, Ejectable, "", nil)
-			}
-		}()
+	if err == nil && h.GiveUp != "" && h.GiveUp != name {
+		err = fmt.Errorf("%q is to be given up, and not this one", h.GiveUp)
 	}
 	if err == nil {
-		err = m.recoverMake(ctx, v, dir)
-	}
-	if err == nil {
-		err = deadline.Do(ctx, "make the volume", func() error { return m.make(ctx, v, dir, h) })
+		_, err = own(ctx, m, "make the volume", func(ctx context.Context) (struct{}, error) { return struct{}{}, m.makeOn(ctx, v, h) })
 	}
 	if err != nil {
 		return fmt.Errorf("make volume %q: %w", name, err)
@@ -101,18 +77,53 @@ func (m *Manager) Make(ctx context.Context, name string, h MakeHow) (err error) 
 	return nil
 }
 
+// makeOn mounts the disk, makes the volume, and undoes the former.
+func (m *Manager) makeOn(ctx context.Context, v *Spec, h MakeHow) (err error) {
+	ctx, end := within(ctx, m.o.Deadlines.Mount, "make the volume")
+	defer end()
+	m.begin(v.Name)
+	st := m.look(ctx, v)
+	if st.Point != "" {
+		return fmt.Errorf("%s: unmount it first", st.Note)
+	}
+	dir, err := m.raiseDisk(ctx, v)
+	if st.Disk == "" {
+		defer func() {
+			err = errors.Join(err, m.undoDisk(ctx, v, dir))
+			m.set(v.Name, m.observe(ctx, v), "", err)
+		}()
+	}
+	if err != nil {
+		return err
+	}
+	parent, err := m.parentOf(ctx, v, dir)
+	if err != nil {
+		return err
+	}
+	owned, err := m.owned(ctx, parent)
+	if err == nil && owned {
+		err = fmt.Errorf("%s is open in another process", parent)
+	}
+	if err != nil {
+		return err
+	}
+	made, err := m.recoverMake(ctx, v, dir)
+	if err != nil || made && h.GiveUp == "" {
+		return err
+	}
+	return deadline.Do(ctx, "make the volume", func() error { return m.make(ctx, v, dir, h) })
+}
+
 // make begins the journal and gives the old volume up.
 func (m *Manager) make(ctx context.Context, v *Spec, dir string, h MakeHow) error {
-	parent := filepath.Join(dir, v.Parent)
-	old, err := os.ReadDir(parent)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	j := making{When: m.o.Clock.Now().UTC(), Stage: stageBegun, Size: h.Size, Percent: h.Percent, BlockSize: h.BlockSize, Hash: h.Hash}
+	var err error
+	if j.Over, err = m.inTheWay(v, dir, h.GiveUp != ""); err != nil {
 		return err
-	case len(old) > 0 && h.GiveUp != v.Name:
-		return fmt.Errorf("%s is not empty: its content would be lost; give its name %q as the one that is given up", parent, v.Name)
 	}
-	j := making{When: m.o.Clock.Now().UTC(), Stage: stageBegun, Size: h.Size, BlockSize: h.BlockSize, Hash: h.Hash, Over: len(old) > 0}
+	if j.Over {
+		likeTheOld(&j, filepath.Join(dir, v.Parent, configFile))
+	}
 	var id [8]byte
 	if _, err := io.ReadFull(m.o.Random, id[:]); err != nil {
 		return err
@@ -121,12 +132,8 @@ func (m *Manager) make(ctx context.Context, v *Spec, dir string, h MakeHow) erro
 	if j.Volume, err = m.nameDisk(v, dir); err != nil {
 		return err
 	}
-	if h.Percent > 0 {
-		var st unix.Statfs_t
-		if err := unix.Statfs(dir, &st); err != nil {
-			return fmt.Errorf("size of the disk at %s: %w", dir, err)
-		}
-		j.Size = int64(st.Blocks) / 100 * int64(h.Percent) * st.Bsize
+	if err := m.indexRoom(dir, &j); err != nil {
+		return err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -177,90 +184,68 @@ func (m *Manager) save(ctx context.Context, root *os.Root, j *making, stage stri
 	return statefile.ReplaceBytes(root, makeJournal, 0o600, data)
 }
 
-// nameDisk returns the id of the volume that is made, and writes it to the disk if nothing there says it.
-func (m *Manager) nameDisk(v *Spec, dir string) (string, error) {
-	g := &ground{dir: dir}
-	if err := g.identify(v, ""); err != nil {
-		return "", err
-	}
-	if g.id == "" { // a directory of somebody else
-		var id [16]byte
-		if _, err := io.ReadFull(m.o.Random, id[:]); err != nil {
-			return "", err
-		}
-		h := hex.EncodeToString(id[:])
-		g.id = strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return "", err
-	}
-	defer root.Close() // statefile has synced what it wrote
-	keys, err := readKeys(filepath.Join(dir, diskInfo))
-	if err == nil && keys["UUID"] != "" {
-		return g.id, nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	return g.id, statefile.ReplaceBytes(root, diskInfo, 0o644, []byte("UUID: "+g.id+"\n"))
+// recoverMake brings a making to its end that a crash has cut off after the old volume was given up; one that was cut off before is forgotten. made: there
+// is a volume by it.
+func (m *Manager) recoverMake(ctx context.Context, v *Spec, dir string) (made bool, err error) {
+	ctx, end := within(ctx, m.o.Deadlines.Mount, "make the volume")
+	defer end()
+	return deadline.Run(ctx, "make the volume", func() (bool, error) { return m.recover(ctx, v, dir) })
 }
 
-// recoverMake brings a making to its end that a crash has cut off after the old volume was given up; one that was cut off before is forgotten.
-func (m *Manager) recoverMake(ctx context.Context, v *Spec, dir string) error {
+func (m *Manager) recover(ctx context.Context, v *Spec, dir string) (made bool, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer root.Close() // nothing is written through it any more
 	data, err := statefile.Read(root, makeJournal, configSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	var j making
 	if err := json.Unmarshal(data, &j); err != nil || j.Volume == "" {
-		return errors.Join(err, fmt.Errorf("%s: it is damaged; a volume was being made on this disk: make it again, or remove the file if the volume is whole",
+		return false, errors.Join(err, fmt.Errorf("%s: it is damaged; a volume was being made on this disk: make it again, or remove the file if the volume is whole",
 			filepath.Join(dir, makeJournal)))
 	}
 	if j.Stage == stageBegun {
 		switch _, err := root.Lstat(v.Parent + givenUp); {
 		case errors.Is(err, fs.ErrNotExist): // nothing has happened yet
-			return statefile.Remove(root, makeJournal)
+			return false, statefile.Remove(root, makeJournal)
 		case err != nil:
-			return err
+			return false, err
 		}
 		if err := m.save(ctx, root, &j, stageCleared); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return m.finishMake(ctx, v, root, &j)
+	return true, m.finishMake(ctx, v, root, &j)
 }
 
-// finishMake removes what was given up, makes the volume, and forgets the journal. It can be repeated from its beginning after a crash.
+// finishMake removes what was given up, makes the volume, and forgets the journal. It can be repeated from its beginning after a crash. A volume that is there
+// already stays: the engine writes its settings last, so it is whole, and if we did not make it somebody else has, after ours had failed.
 func (m *Manager) finishMake(ctx context.Context, v *Spec, root *os.Root, j *making) error {
-	ctx, end := within(ctx, m.o.Deadlines.Mount, "make the volume")
-	defer end()
 	parent := filepath.Join(root.Name(), v.Parent)
-	place := m.place(parent, j.Volume)
+	place, adopt := m.place(parent, j.Volume), true
 	if j.Stage == stageCleared {
 		if err := m.step(ctx, "remove"); err != nil {
 			return err
 		}
-		err := deadline.Do(ctx, "remove the old volume", func() error {
-			if err := errors.Join(root.RemoveAll(v.Parent+givenUp), root.RemoveAll(v.Parent), root.MkdirAll(v.Parent, 0o755)); err != nil {
-				return err
-			}
-			return m.cache.Forget(*place)
-		})
-		if err != nil {
+		if err := root.RemoveAll(v.Parent + givenUp); err != nil {
 			return err
 		}
-		o := orchestrator.MakeOptions{Parent: parent, Index: place.Local(), Size: j.Size, BlockSize: j.BlockSize, Hash: j.Hash}
-		if err := m.o.Engine.Make(ctx, o); err != nil {
+		switch _, err := root.Lstat(filepath.Join(v.Parent, configFile)); {
+		case errors.Is(err, fs.ErrNotExist):
+			err = m.makeEmpty(ctx, v, root, j, place)
+			if err != nil {
+				return err
+			}
+		case err != nil:
 			return err
+		default:
+			adopt = false // it may have been used since: the first mount checks it
 		}
 		if err := m.save(ctx, root, j, stageMade); err != nil {
 			return err
@@ -277,15 +262,38 @@ func (m *Manager) finishMake(ctx context.Context, v *Spec, root *os.Root, j *mak
 	if err := m.step(ctx, "marks"); err != nil {
 		return err
 	}
-	warning, err := m.cache.Adopt(ctx, *place)
-	if err != nil {
-		return err
+	var warning error
+	if adopt {
+		var err error
+		if warning, err = m.cache.Adopt(ctx, *place); err != nil {
+			return err
+		}
 	}
 	if err := m.step(ctx, "forget the journal"); err != nil {
 		return err
 	}
 	m.o.Log(Transition{Time: m.o.Clock.Now(), Volume: v.Name, From: DiskMounted, To: DiskMounted, Note: "an empty volume was made", Err: warning})
 	return statefile.Remove(root, makeJournal)
+}
+
+// makeEmpty makes the volume where there is none.
+func (m *Manager) makeEmpty(ctx context.Context, v *Spec, root *os.Root, j *making, place *indexcache.Place) error {
+	if err := errors.Join(root.RemoveAll(v.Parent), root.MkdirAll(v.Parent, 0o755)); err != nil {
+		return err
+	}
+	if err := m.cache.Forget(*place); err != nil {
+		return err
+	}
+	size, err := m.sizeOf(root.Name(), j)
+	if err != nil {
+		return err
+	}
+	o := orchestrator.MakeOptions{Parent: place.Parent, Index: place.Local(), Size: size, BlockSize: j.BlockSize, Hash: j.Hash}
+	if err := m.o.Engine.Make(ctx, o); err != nil {
+		return err
+	}
+	j.Size = size
+	return nil
 }
 
 // appendLog writes the line of a making that replaced a volume, once.

@@ -23,9 +23,12 @@ type Manager struct {
 	turn  chan struct{}             // whoever holds its one token may change something
 	stop  func(before string) error // of tests: ends a making before one of its steps, as a crash would; nil otherwise
 
-	mu  sync.Mutex // guards mem and cur, and orders the writes of mem; I/O on the state directory is done under it; leaf
-	mem memory
-	cur *Current
+	mu    sync.Mutex // guards what follows, and orders the writes of mem; I/O on the state directory is done under it; leaf
+	mem   memory
+	cur   *Current
+	doing string                  // volume that an operation brings up or down at the moment, "" for none
+	cut   context.CancelCauseFunc // ends the operation that is under way; nil: none is
+	keep  *keeper                 // makes copies of the index in use; nil: nobody does
 }
 
 // Current is a volume that is mounted. It does not change.
@@ -38,6 +41,8 @@ type Current struct {
 	Root   string // the directory in which the folders of backups are
 	Store  orchestrator.Store
 	Notes  []string // what was found out about it, for the log
+
+	place *indexcache.Place // of its index; nil: the index lies in the volume
 }
 
 // New reads the state and changes nothing but to make its directory. Start comes next.
@@ -57,24 +62,24 @@ func New(o Options) (*Manager, error) {
 	return m, nil
 }
 
-// Close lets go of the state directory. Volumes stay as they are.
-func (m *Manager) Close() error { return m.root.Close() }
+// Close ends an operation that is under way, as Unmount does, and lets go of the state directory. Volumes stay as they are.
+func (m *Manager) Close() error {
+	m.interrupt(errors.New("the service lets go of the volumes"))
+	ctx, end := within(context.Background(), m.o.Deadlines.Step, "close")
+	defer end()
+	done, err := m.take(ctx)
+	if err == nil {
+		defer done()
+	}
+	m.stopCopies()
+	return errors.Join(err, m.root.Close())
+}
 
 // Current is the volume in use, nil if there is none.
 func (m *Manager) Current() *Current {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.cur
-}
-
-// take waits for the turn of the caller; the returned function ends it.
-func (m *Manager) take(ctx context.Context) (done func(), err error) {
-	select {
-	case m.turn <- struct{}{}:
-		return func() { <-m.turn }, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("volumes: another operation is under way: %w", context.Cause(ctx))
-	}
 }
 
 func (m *Manager) spec(name string) (*Spec, error) {
@@ -97,10 +102,15 @@ func (m *Manager) entries() []rotation.Entry {
 // set notes a state, durably, and tells about it.
 func (m *Manager) set(name string, to State, note string, cause error) {
 	now := m.o.Clock.Now()
-	var from State
+	from := Absent // nobody has seen it yet
 	m.remember(func(mem *memory) {
-		from = mem.Volumes[name].State
-		mem.Volumes[name] = step{State: to, Since: now}
+		last := mem.Volumes[name]
+		if last.State != "" {
+			from = last.State
+		}
+		if last.State != to {
+			mem.Volumes[name] = step{State: to, Since: now}
+		}
 	})
 	m.o.Log(Transition{Time: now, Volume: name, From: from, To: to, Note: note, Err: cause})
 }
@@ -125,6 +135,13 @@ func (m *Manager) memory() (current string, r rotation.Rotation, second map[stri
 		second[k] = v
 	}
 	return m.mem.Current, m.mem.Rotation, second
+}
+
+// last is the state that was noted last.
+func (m *Manager) last(name string) State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mem.Volumes[name].State
 }
 
 func (m *Manager) setCurrent(c *Current) {

@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"tresor/orchestrator"
 	"tresor/orchestrator/internal/deadline"
@@ -20,12 +17,15 @@ import (
 type how struct {
 	point    string
 	readOnly bool
-	check    bool // also if it was closed cleanly
+	check    bool  // also if it was closed cleanly
+	was      State // the state that was noted last, before this
 }
 
 // raise takes a volume from whatever state it is in to mounted. What it did is undone if a step fails, so that the disk can be taken away.
 func (m *Manager) raise(ctx context.Context, v *Spec, h how) (cur *Current, err error) {
+	m.begin(v.Name)
 	var before string // where the disk is mounted already
+	h.was = m.last(v.Name)
 	if ctx, end := within(ctx, m.o.Deadlines.Step, "look"); true {
 		_, before, err = v.Disk.Look(ctx)
 		end()
@@ -40,13 +40,12 @@ func (m *Manager) raise(ctx context.Context, v *Spec, h how) (cur *Current, err 
 		}
 	}
 	err = fmt.Errorf("volume %q: %w", v.Name, err)
-	if before == "" {
+	if before == "" || h.was.ours() {
 		if e := m.undoDisk(ctx, v, dir); e != nil {
 			err = errors.Join(err, fmt.Errorf("and then: %w", e))
 		}
 	}
-	state, _ := m.observe(context.WithoutCancel(ctx), v) // what it could not find out is absent
-	m.set(v.Name, state, "", err)
+	m.set(v.Name, m.observe(ctx, v), "", err)
 	return nil, err
 }
 
@@ -83,22 +82,35 @@ func (m *Manager) raiseDisk(ctx context.Context, v *Spec) (dir string, err error
 
 // raiseVolume mounts the volume on a mounted disk.
 func (m *Manager) raiseVolume(ctx context.Context, v *Spec, dir string, h how) (cur *Current, err error) {
-	if err := m.recoverMake(ctx, v, dir); err != nil {
+	there, err := m.await(ctx, v, dir, h)
+	if err != nil {
 		return nil, err
+	}
+	if !there {
+		if _, err := m.recoverMake(ctx, v, dir); err != nil {
+			return nil, err
+		}
 	}
 	stepCtx, end := within(ctx, m.o.Deadlines.Step, "look at the volume")
 	g, err := m.survey(stepCtx, v, dir)
-	if err == nil {
-		err = m.unused(g.parent)
+	if err == nil && !there {
+		err = m.indexFree(stepCtx, g)
 	}
-	if err == nil {
+	if err == nil && !there {
 		err = m.preparePoint(stepCtx, h.point)
 	}
 	end()
 	if err != nil {
 		return nil, err
 	}
-	cur = &Current{Name: v.Name, ID: g.id, Disk: dir, Parent: g.parent, Point: h.point}
+	cur = &Current{Name: v.Name, ID: g.id, Disk: dir, Parent: g.parent, Point: h.point, place: g.place}
+	if there {
+		if err := m.takeUp(ctx, cur, h.readOnly); err != nil {
+			return nil, errors.Join(err, m.takeBack(ctx, cur, g, true))
+		}
+		m.set(v.Name, Mounted, "at "+h.point+", by a process that was there", nil)
+		return cur, nil
+	}
 	o := orchestrator.MountOptions{Parent: g.parent, Point: h.point, ReadOnly: h.readOnly, Check: h.check, Workers: v.Workers}
 	if g.note != "" {
 		cur.Notes = append(cur.Notes, g.note)
@@ -111,11 +123,15 @@ func (m *Manager) raiseVolume(ctx context.Context, v *Spec, dir string, h how) (
 	defer end()
 	if cur.Store, err = m.o.Engine.Mount(mountCtx, o); err != nil {
 		// It may be mounted nevertheless, if the deadline was over a moment too early.
-		return nil, errors.Join(err, m.takeBack(ctx, cur, g, false))
+		err = errors.Join(err, m.takeBack(ctx, cur, g, false))
+		if !o.Check { // the index was proved, and a volume that is not marked was not touched: that need not be proved again
+			err = errors.Join(err, m.closeIndex(ctx, g))
+		}
+		return nil, err
 	}
 	cur.Root = cur.Store.Root()
 	if o.Check && g.place != nil {
-		if err := m.cache.Checked(ctx, *g.place); err != nil { // then the check is repeated after a crash
+		if err := m.checked(ctx, g); err != nil { // then the check is repeated after a crash
 			cur.Notes = append(cur.Notes, err.Error())
 		}
 	}
@@ -176,13 +192,11 @@ func noteOf(cur *Current, check bool) string {
 	return note
 }
 
-// unused refuses a volume that is mounted already: one index in two daemons is the end of both.
-func (m *Manager) unused(parent string) error {
-	points, err := m.o.Mounts.Points(m.o.Filesys, parent)
-	if err == nil && len(points) > 0 {
-		err = fmt.Errorf("it is mounted at %s", strings.Join(points, ", "))
-	}
-	return err
+// checked notes that the check is over.
+func (m *Manager) checked(ctx context.Context, g *ground) error {
+	ctx, end := within(ctx, m.o.Deadlines.Step, "note the check")
+	defer end()
+	return deadline.Do(ctx, "note the check", func() error { return m.cache.Checked(ctx, *g.place) })
 }
 
 // preparePoint makes the mount point with its mark, and refuses one that is taken.
@@ -216,12 +230,12 @@ func (m *Manager) settle(ctx context.Context, cur *Current, readOnly bool) error
 	})
 	if err == nil {
 		err = m.alive(ctx, cur.Root)
-		if errors.Is(err, unix.ENOSPC) { // a full volume has to be mounted to become less full
+		if err != nil && full(err) { // a full volume has to be mounted to become less full
 			cur.Notes, err = append(cur.Notes, err.Error()), nil
 		}
 	}
-	if err == nil && m.o.Offer != nil {
-		if e := m.o.Offer(ctx, cur.Point); e != nil {
+	if err == nil {
+		if e := m.tellExports(ctx, m.o.Offer, cur.Point); e != nil {
 			cur.Notes = append(cur.Notes, "offer: "+e.Error())
 		}
 	}
@@ -242,9 +256,16 @@ func (m *Manager) takeBack(ctx context.Context, cur *Current, g *ground, surely 
 	if err := m.patiently(ctx, cur.Point, m.o.Deadlines.Unmount, unmount); err != nil {
 		return fmt.Errorf("and then: %w", err)
 	}
+	return m.closeIndex(ctx, g)
+}
+
+// closeIndex ends the session of a volume that is closed, also when ctx has ended.
+func (m *Manager) closeIndex(ctx context.Context, g *ground) error {
 	if g.place == nil {
 		return nil
 	}
-	warning, err := m.cache.Close(ctx, *g.place)
+	ctx, end := afterwards(ctx, m.o.Deadlines.Index, "close the index")
+	defer end()
+	warning, err := deadline.Run(ctx, "close the index", func() (error, error) { return m.cache.Close(ctx, *g.place) })
 	return errors.Join(warning, err)
 }

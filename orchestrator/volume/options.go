@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tresor/orchestrator"
+	"tresor/orchestrator/internal/mountpoint"
 	"tresor/orchestrator/volume/internal/rotation"
 )
 
@@ -28,6 +29,8 @@ type Disk interface {
 	Mount(ctx context.Context) (dir string, err error)
 	// Unmount undoes Mount, Unlock and Attach. While dir is in use the error is an *orchestrator.InUseError.
 	Unmount(ctx context.Context, dir string) error
+	// Kept is what keeps a disk that is mounted nowhere from being taken away, such as another partition in use; "": nothing. It changes nothing.
+	Kept(ctx context.Context) (why string, err error)
 }
 
 // Mounts is the kernel's mount table; disk.Table is the real one.
@@ -93,6 +96,13 @@ type Options struct {
 	Log func(Transition)
 	// Force is called with a mount that is still in use when half of Deadlines.Unmount is over, and may end those who use it; nil: they are left alone.
 	Force func(ctx context.Context, point string) error
+	// Owned tells whether a process has a volume open, by its directory, or an index, by its file: one that mounts, checks or closes it is not seen in the mount
+	// table. nil: nobody can tell, and it is taken for no.
+	Owned func(path string) (bool, error)
+	// IndexSize is how many bytes the index of a new volume takes; nil: a new volume leaves no room for its copy.
+	IndexSize func(size int64, blockSize int, hash string) (int64, error)
+	// CopyEvery is how often a copy of the index is laid on the disk while its volume is mounted, if the index has changed; 0: never.
+	CopyEvery time.Duration
 	// Offer is called after a volume was mounted, Withdraw before it is unmounted: exports to other machines. nil: nothing. Their errors are warnings.
 	Offer, Withdraw func(ctx context.Context, point string) error
 }
@@ -130,6 +140,10 @@ func (o *Options) defaults() error {
 	if o.Log == nil {
 		o.Log = func(Transition) {}
 	}
+	if o.Owned == nil {
+		o.Owned = func(string) (bool, error) { return false, nil }
+	}
+	o.Point = mountpoint.Real(o.Point)
 	d, def := &o.Deadlines, DefaultDeadlines()
 	for p, v := range map[*time.Duration]time.Duration{&d.Step: def.Step, &d.Mount: def.Mount, &d.Index: def.Index, &d.Drain: def.Drain,
 		&d.Idle: def.Idle, &d.Unmount: def.Unmount, &d.Alive: def.Alive} {

@@ -220,8 +220,16 @@ func (r *rig) disk(name string) volume.Disk {
 	r.t.Helper()
 	d, err := disk.New(disk.Spec{Name: name, File: r.files[name], Dir: r.mountPoint(name)}, disk.Host{})
 	r.must(err)
-	return d
+	return &alone{Disk: d}
 }
+
+// alone is a disk that nothing keeps but what a test says: other tests on this machine have mount namespaces that come and go.
+type alone struct {
+	volume.Disk
+	why string
+}
+
+func (a *alone) Kept(context.Context) (string, error) { return a.why, nil }
 
 func (r *rig) must(err error) {
 	r.t.Helper()

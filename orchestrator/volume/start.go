@@ -5,19 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
+	"tresor/orchestrator"
 	"tresor/orchestrator/internal/deadline"
 )
 
 // Start finds out what is mounted and goes on with it; otherwise it mounts a volume: the one that was in use last, and then the others as at a switch. Every
 // volume that was not closed cleanly is checked. The error names all disks that were tried and why each of them cannot be used; it is of the class
 // ErrNotUsable.
+//
+// The work belongs to the Manager, as that of Switch, Unmount, Second, EndSecond, Eject and Make: where ctx ends before it does, the caller gets an error of the
+// class ErrGoesOn.
 func (m *Manager) Start(ctx context.Context) (*Current, error) {
-	done, err := m.take(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
+	return own(ctx, m, "mount a volume", m.start)
+}
+
+func (m *Manager) start(ctx context.Context) (*Current, error) {
 	cur, err := m.adopt(ctx)
 	if cur != nil || err != nil {
 		return cur, err
@@ -33,7 +38,7 @@ func (m *Manager) Start(ctx context.Context) (*Current, error) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("mount a volume: %w: %w", ErrNotUsable, errors.Join(append(failures, ctx.Err())...))
+	return nil, fmt.Errorf("mount a volume: %w: %w", ErrNotUsable, errors.Join(append(failures, context.Cause(ctx))...))
 }
 
 // startOrder is the volume that was in use, unless it is for another day, and then those that a switch would try; the one for another day comes last.
@@ -70,14 +75,13 @@ func (m *Manager) use(ctx context.Context, name string, check bool) (*Current, e
 		return nil, err
 	}
 	m.setCurrent(cur)
+	m.startCopies(cur)
 	return cur, nil
 }
 
 // adopt looks at what is mounted at the mount point: nothing, a volume of ours that is used as it is, or one that has to be unmounted first because its
 // daemon is gone.
 func (m *Manager) adopt(ctx context.Context) (*Current, error) {
-	ctx, end := within(ctx, m.o.Deadlines.Step, "look at what is mounted")
-	defer end()
 	kind, source, err := m.o.Mounts.At(m.o.Point)
 	if err != nil || kind == "" {
 		return nil, err
@@ -92,22 +96,24 @@ func (m *Manager) adopt(ctx context.Context) (*Current, error) {
 	if cur == nil {
 		return nil, fmt.Errorf("mount point %s is taken by volume %s, which is not in the settings: unmount it", m.o.Point, source)
 	}
-	cur.Store, err = m.o.Engine.Open(ctx, m.o.Point)
-	if err == nil {
-		cur.Root = cur.Store.Root()
-		err = m.settle(ctx, cur, false)
-	}
-	if err == nil {
+	m.begin(cur.Name)
+	if err = m.takeUp(ctx, cur, false); err == nil {
 		m.remember(func(mem *memory) {
 			if mem.Rotation.Current != cur.Name {
 				mem.Rotation = mem.Rotation.Tried(m.entries(), cur.Name)
 			}
 		})
 		m.setCurrent(cur)
+		m.startCopies(cur)
 		m.set(cur.Name, Mounted, "was mounted at "+cur.Point, nil)
 		return cur, nil
 	}
-	if e := m.o.Engine.Unmount(ctx, m.o.Point); e != nil && !m.gone(cur) {
+	if ctx.Err() != nil { // it may be as good as ever
+		return nil, err
+	}
+	unmountCtx, end := within(ctx, m.o.Deadlines.Unmount, "unmount what does not answer")
+	defer end()
+	if e := m.o.Engine.Unmount(unmountCtx, m.o.Point); e != nil && !m.gone(cur) {
 		return nil, fmt.Errorf("volume %q at %s does not answer, and cannot be unmounted: %w", cur.Name, m.o.Point, errors.Join(err, e))
 	}
 	m.remember(func(mem *memory) { mem.Current = cur.Name })
@@ -115,28 +121,77 @@ func (m *Manager) adopt(ctx context.Context) (*Current, error) {
 	return nil, nil
 }
 
+// takeUp goes on with a volume that is mounted.
+func (m *Manager) takeUp(ctx context.Context, cur *Current, readOnly bool) (err error) {
+	if cur.Store, err = m.openMounted(ctx, cur); err != nil {
+		return err
+	}
+	cur.Root = cur.Store.Root()
+	return m.settle(ctx, cur, readOnly)
+}
+
+// openMounted opens the store. A daemon that has mounted its volume a moment ago does not answer yet; one that has died does not hold the volume any more.
+func (m *Manager) openMounted(ctx context.Context, cur *Current) (orchestrator.Store, error) {
+	ctx, end := within(ctx, m.o.Deadlines.Alive, "wait for an answer of the volume")
+	defer end()
+	for {
+		store, err := m.o.Engine.Open(ctx, cur.Point)
+		if err == nil {
+			return store, nil
+		}
+		if owned, e := m.owned(ctx, cur.Parent); !owned || e != nil {
+			return nil, errors.Join(err, e)
+		}
+		if e := m.o.Clock.Sleep(ctx, answerPause); e != nil {
+			return nil, err
+		}
+	}
+}
+
+// answerPause is how often a daemon is asked that does not answer.
+const answerPause = 200 * time.Millisecond
+
 // recognise finds the volume of the settings that is mounted from this parent directory.
 func (m *Manager) recognise(ctx context.Context, source string) (*Current, error) {
 	for i := range m.o.Volumes {
 		v := &m.o.Volumes[i]
-		_, dir, err := v.Disk.Look(ctx)
-		if err != nil || dir == "" { // one that cannot be looked at is not the one that is mounted, or the liveness check says so
-			continue
-		}
-		parent, err := deadline.Run(ctx, "look at "+dir, func() (string, error) { return v.parentOf(dir), nil })
-		if err != nil || parent != source {
-			continue
-		}
-		g, err := m.survey(ctx, v, dir)
+		dir, g, err := m.groundOf(ctx, v, source)
 		if err != nil {
 			return nil, err
 		}
-		return &Current{Name: v.Name, ID: g.id, Disk: dir, Parent: source, Point: m.o.Point}, nil
+		if g != nil {
+			return &Current{Name: v.Name, ID: g.id, Disk: dir, Parent: source, Point: m.o.Point, place: g.place}, nil
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, err := m.spec(m.mem.Current); err == nil && m.mem.Parent == source { // its disk was pulled out
-		return &Current{Name: m.mem.Current, Parent: source, Point: m.o.Point}, nil
+	if v, err := m.spec(m.mem.Current); err == nil && m.mem.Parent == source { // its disk was pulled out
+		cur := &Current{Name: v.Name, Parent: source, Point: m.o.Point}
+		if dir, ok := strings.CutSuffix(source, "/"+v.Parent); ok {
+			cur.Disk = dir
+		}
+		return cur, nil
 	}
 	return nil, nil
+}
+
+// groundOf looks at a disk, if the volume on it is the one with this parent directory. A disk that cannot be looked at is not the one that is mounted, or the
+// liveness check says so.
+func (m *Manager) groundOf(ctx context.Context, v *Spec, parent string) (dir string, g *ground, err error) {
+	ctx, end := within(ctx, m.o.Deadlines.Step, "look")
+	defer end()
+	_, dir, err = v.Disk.Look(ctx)
+	if err != nil || dir == "" {
+		return "", nil, nil
+	}
+	if have, err := m.parentOf(ctx, v, dir); err != nil || have != parent {
+		return "", nil, nil
+	}
+	g, err = m.survey(ctx, v, dir)
+	return dir, g, err
+}
+
+// parentOf is Spec.parentOf of a disk that may not answer.
+func (m *Manager) parentOf(ctx context.Context, v *Spec, dir string) (string, error) {
+	return deadline.Run(ctx, "look at "+dir, func() (string, error) { return v.parentOf(dir), nil })
 }

@@ -28,6 +28,15 @@ const (
 	Ejectable   State = "ejectable"    // the disk is connected and mounted nowhere: it can be taken away
 )
 
+// ours tells whether a service that noted this state last had the disk mounted: one that was killed leaves it so.
+func (s State) ours() bool {
+	switch s {
+	case DiskMounted, Checking, Mounted, Draining, Unmounted:
+		return true
+	}
+	return false
+}
+
 // Transition is a change of the state of a volume, or something else that happened to it; then From and To are the same. Without a volume it is about all.
 type Transition struct {
 	Time     time.Time

@@ -2,7 +2,6 @@ package volume
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +21,8 @@ type Status struct {
 	Disk      string    `json:"disk"`           // where the disk is mounted
 	Point     string    `json:"point"`          // where the volume is mounted
 	Note      string    `json:"note,omitempty"` // what keeps it, or what went wrong when it was looked at
+
+	observed State // as the kernel has it
 }
 
 // Status asks the kernel about every volume, in the order of the settings. It changes nothing, and a disk that does not answer holds the others up for
@@ -32,23 +33,28 @@ func (m *Manager) Status(ctx context.Context) []Status {
 	for i := range m.o.Volumes {
 		v := &m.o.Volumes[i]
 		wait.Go(func() {
-			ctx, end := within(ctx, m.o.Deadlines.Step, "look")
-			defer end()
-			s, err := deadline.Run(ctx, "look at volume "+v.Name, func() (Status, error) { return m.status(ctx, v), nil })
-			if err != nil {
-				s = Status{Name: v.Name, Use: v.Use, State: Absent, Note: err.Error()}
-			}
-			list[i] = s
+			list[i] = m.look(ctx, v)
 		})
 	}
 	wait.Wait()
 	return list
 }
 
+// look is the status of one volume, also of one whose disk does not answer, and also when ctx has ended.
+func (m *Manager) look(ctx context.Context, v *Spec) Status {
+	ctx, end := afterwards(ctx, m.o.Deadlines.Step, "look")
+	defer end()
+	s, err := deadline.Run(ctx, "look at volume "+v.Name, func() (Status, error) { return m.status(ctx, v), nil })
+	if err != nil {
+		s = Status{Name: v.Name, Use: v.Use, State: Absent, Note: err.Error(), observed: Absent}
+	}
+	return s
+}
+
 func (m *Manager) status(ctx context.Context, v *Spec) Status {
-	s := Status{Name: v.Name, Use: v.Use, State: Absent}
+	s := Status{Name: v.Name, Use: v.Use, State: Absent, observed: Absent}
 	m.mu.Lock()
-	last, cur := m.mem.Volumes[v.Name], m.cur
+	last, cur, moving := m.mem.Volumes[v.Name], m.cur, m.doing == v.Name
 	m.mu.Unlock()
 	s.Current = cur != nil && cur.Name == v.Name
 	connected, dir, err := v.Disk.Look(ctx)
@@ -61,9 +67,9 @@ func (m *Manager) status(ctx context.Context, v *Spec) Status {
 	}
 	s.Device, s.Disk = v.Disk.Device(), dir
 	if dir == "" {
-		s.State, s.Ejectable = Ejectable, v.Disk.Ours()
+		m.statusUnmounted(ctx, v, &s)
 	} else {
-		s.State = DiskMounted
+		s.State, s.observed = DiskMounted, DiskMounted
 		points, err := m.o.Mounts.Points(m.o.Filesys, v.parentOf(dir))
 		if err != nil {
 			s.Note = err.Error()
@@ -75,8 +81,9 @@ func (m *Manager) status(ctx context.Context, v *Spec) Status {
 			s.Note = "the disk is mounted at " + dir
 		}
 	}
+	s.observed = s.State
 	// States that the kernel does not know hold while the volume is on its way.
-	if transient := last.State == Checking || last.State == Draining; transient && (s.State == DiskMounted || s.State == Mounted) && m.busy() {
+	if transient := last.State == Checking || last.State == Draining; transient && moving && (s.State == DiskMounted || s.State == Mounted) {
 		s.State = last.State
 	}
 	if s.State == last.State {
@@ -85,25 +92,20 @@ func (m *Manager) status(ctx context.Context, v *Spec) Status {
 	return s
 }
 
-// busy tells whether an operation is under way.
-func (m *Manager) busy() bool { return len(m.turn) > 0 }
-
-// observe is the state of a volume as the kernel has it.
-func (m *Manager) observe(ctx context.Context, v *Spec) (State, error) {
-	ctx, end := within(ctx, m.o.Deadlines.Step, "look")
-	defer end()
-	connected, dir, err := v.Disk.Look(ctx)
+// statusUnmounted is status of a disk that is mounted nowhere.
+func (m *Manager) statusUnmounted(ctx context.Context, v *Spec, s *Status) {
+	why, err := v.Disk.Kept(ctx)
 	switch {
 	case err != nil:
-		return Absent, fmt.Errorf("volume %q: %w", v.Name, err)
-	case !connected:
-		return Absent, nil
-	case dir == "":
-		return Ejectable, nil
+		s.State, s.Note = Attached, "whether it can be taken away is not known: "+err.Error()
+	case why != "":
+		s.State, s.Note = Attached, why
+	default:
+		s.State, s.Ejectable = Ejectable, v.Disk.Ours()
 	}
-	points, err := m.o.Mounts.Points(m.o.Filesys, v.parentOf(dir))
-	if err != nil || len(points) == 0 {
-		return DiskMounted, err
-	}
-	return Mounted, nil
+}
+
+// observe is the state of a volume as the kernel has it, also when ctx has ended. What cannot be found out is absent.
+func (m *Manager) observe(ctx context.Context, v *Spec) State {
+	return m.look(ctx, v).observed
 }

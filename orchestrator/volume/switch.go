@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -63,7 +64,8 @@ func (s *Switched) String() string {
 }
 
 // Switch gives the current volume back and mounts the next one. The error says that the volume before could not be given back, and is still in use, or that
-// no volume is mounted now; Switched is right in any case. Jobs go on when it returns.
+// no volume is mounted now; Switched is right in any case. Jobs go on when it returns. Where ctx ends before it is done the error is of the class ErrGoesOn, and
+// Switched says how things are at that moment. One that Unmount cuts off leaves no volume mounted.
 func (m *Manager) Switch(ctx context.Context, o SwitchOptions) (s Switched, err error) {
 	if err := m.allowed(o.To); err != nil {
 		return m.unswitched(err)
@@ -76,11 +78,15 @@ func (m *Manager) Switch(ctx context.Context, o SwitchOptions) (s Switched, err 
 			return m.unswitched(err)
 		}
 	}
-	done, err := m.take(ctx)
-	if err != nil {
+	s, err = own(ctx, m, "switch", func(ctx context.Context) (Switched, error) { return m.turnOver(ctx, o) })
+	if errors.Is(err, ErrGoesOn) || errors.Is(err, errTurn) {
 		return m.unswitched(err)
 	}
-	defer done()
+	return s, err
+}
+
+// turnOver is a switch in its turn.
+func (m *Manager) turnOver(ctx context.Context, o SwitchOptions) (s Switched, err error) {
 	cur := m.Current()
 	if cur != nil {
 		s.From, s.Now = cur.Name, cur
@@ -111,7 +117,9 @@ func (m *Manager) Switch(ctx context.Context, o SwitchOptions) (s Switched, err 
 	s.Now = nil
 	err = m.next(ctx, &s, o.To, !o.NoCheck)
 	s.Warnings = append(s.Warnings, notes(s.Now)...)
-	m.putAway(ctx, &s)
+	if ctx.Err() == nil {
+		m.putAway(ctx, &s)
+	}
 	return s, err
 }
 
@@ -188,10 +196,7 @@ func (m *Manager) next(ctx context.Context, s *Switched, to string, check bool) 
 		}
 	}
 	tried := len(s.Failures) > 0 && s.Failures[len(s.Failures)-1].Name == s.From
-	if s.From != "" && !tried {
-		// Also when somebody has interrupted this: backups go on. It was closed cleanly, so that takes no check.
-		ctx, end := afterwards(ctx, m.o.Deadlines.Mount, "mount the volume again")
-		defer end()
+	if s.From != "" && !tried && ctx.Err() == nil { // it was closed cleanly, so that takes no check
 		cur, err := m.use(ctx, s.From, false)
 		if err == nil {
 			s.Now, s.Back = cur, true
@@ -200,6 +205,9 @@ func (m *Manager) next(ctx context.Context, s *Switched, to string, check bool) 
 		s.Failures = append(s.Failures, Failure{s.From, err})
 	}
 	var causes []string
+	if ctx.Err() != nil {
+		causes = append(causes, context.Cause(ctx).Error())
+	}
 	for _, f := range s.Failures {
 		causes = append(causes, f.Err.Error())
 	}

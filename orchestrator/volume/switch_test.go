@@ -164,7 +164,7 @@ func TestSwitchBack(t *testing.T) {
 	}
 }
 
-// TestInterruptedSwitch: the context ends when the volume is unmounted. Backups go on with the old one.
+// TestInterruptedSwitch: the context ends when the volume is unmounted. The caller is let go, and the switch comes to its end by itself.
 func TestInterruptedSwitch(t *testing.T) {
 	r := newRig(t, "a", "b")
 	ctx, cancel := context.WithCancel(context.Background())
@@ -175,15 +175,44 @@ func TestInterruptedSwitch(t *testing.T) {
 		log(s)
 		if s.To == volume.Unmounted {
 			cancel()
+			time.Sleep(200 * time.Millisecond) // it is slow, so that the caller is gone before
 		}
 	}
 	m = r.manager()
 	r.start(m, "a")
 	s, err := m.Switch(ctx, volume.SwitchOptions{})
-	if s.Now == nil || s.Now.Name != "a" || !s.Back {
+	if !errors.Is(err, volume.ErrGoesOn) || s.From != "a" || s.Now == nil || s.Changed() {
 		t.Errorf("%s: %v", s.String(), err)
 	}
+	if cur, err := m.Start(context.Background()); err != nil || cur.Name != "b" { // after it
+		t.Fatalf("%v, %v", cur, err)
+	}
+	r.wantMounted("b", "volume")
 	r.must(m.Check(context.Background()))
+}
+
+// TestKept: a disk that is mounted nowhere and used all the same is not said to be one that can be taken away.
+func TestKept(t *testing.T) {
+	r := newRig(t, "a", "b")
+	m := r.made()
+	r.start(m, "a")
+	const why = "/dev/sdx2 is mounted at /home"
+	r.o.Volumes[0].Disk.(*alone).why = why
+	s, text := r.turn(m, volume.SwitchOptions{})
+	if text != "switched from a to b" || s.Ejectable != nil || !slices.Equal(s.Kept, []string{"a: " + why}) {
+		t.Errorf("%s: %+v", text, s)
+	}
+	if have := r.states(m); have != "a:attached b:mounted" {
+		t.Error(have)
+	}
+	if err := m.Eject(context.Background(), "a"); err == nil || !strings.Contains(err.Error(), why) {
+		t.Errorf("eject: %v", err)
+	}
+	r.o.Volumes[0].Disk.(*alone).why = ""
+	r.must(m.Eject(context.Background(), "a"))
+	if have := r.states(m); have != "a:ejectable b:mounted" {
+		t.Error(have)
+	}
 }
 
 // TestNamed: somebody wants one volume and no other.

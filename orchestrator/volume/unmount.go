@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"tresor/orchestrator/internal/deadline"
 )
 
 // Closed is what an unmount did.
@@ -24,41 +22,40 @@ const (
 )
 
 // Unmount closes the current volume, lays a copy of its index on the disk, and unmounts the disk. Nothing to do if none is mounted. Jobs must have ended:
-// this is for the end of the service; Switch waits for them.
+// this is for the end of the service; Switch waits for them. An operation that is under way is cut off after a moment, a repair for instance: it begins anew when
+// the volume is mounted again.
 func (m *Manager) Unmount(ctx context.Context) (Closed, error) {
-	done, err := m.take(ctx)
-	if err != nil {
-		return Closed{}, err
-	}
-	defer done()
-	cur := m.Current()
-	if cur == nil {
-		return Closed{}, nil
-	}
-	return m.lower(ctx, cur)
+	return ownIn(ctx, m, "unmount", m.takeOver, func(ctx context.Context) (Closed, error) {
+		cur := m.Current()
+		if cur == nil {
+			return Closed{}, nil
+		}
+		return m.lower(ctx, cur)
+	})
 }
 
-// lower takes the current volume down to ejectable. An error says that the volume is still mounted; a disk that is still mounted is a warning.
+// lower takes the current volume down to ejectable. An error says that the volume is still mounted; a disk that is still mounted is a warning. It has its own
+// deadlines: half of an unmount helps nobody.
 func (m *Manager) lower(ctx context.Context, cur *Current) (Closed, error) {
+	ctx = context.WithoutCancel(ctx)
 	c := Closed{Name: cur.Name}
+	m.begin(cur.Name)
+	m.stopCopies()
 	v, err := m.spec(cur.Name)
 	if err != nil {
 		return c, err
 	}
-	if m.o.Withdraw != nil {
-		if err := m.o.Withdraw(ctx, cur.Point); err != nil {
-			c.Warnings = append(c.Warnings, "withdraw: "+err.Error())
-		}
+	if err := m.tellExports(ctx, m.o.Withdraw, cur.Point); err != nil {
+		c.Warnings = append(c.Warnings, "withdraw: "+err.Error())
 	}
 	warnings, err := m.lowerVolume(ctx, v, cur)
 	c.Warnings = append(c.Warnings, warnings...)
 	if err != nil {
 		err = fmt.Errorf("unmount volume %q: %w", cur.Name, err)
-		if m.o.Offer != nil {
-			if e := m.o.Offer(ctx, cur.Point); e != nil {
-				c.Warnings = append(c.Warnings, "offer: "+e.Error())
-			}
+		if e := m.tellExports(ctx, m.o.Offer, cur.Point); e != nil {
+			c.Warnings = append(c.Warnings, "offer: "+e.Error())
 		}
+		m.startCopies(cur)
 		m.set(cur.Name, Mounted, "", err)
 		return c, err
 	}
@@ -69,6 +66,16 @@ func (m *Manager) lower(ctx context.Context, cur *Current) (Closed, error) {
 	}
 	c.Disk = true
 	return c, nil
+}
+
+// tellExports calls Offer or Withdraw, if there is one.
+func (m *Manager) tellExports(ctx context.Context, tell func(context.Context, string) error, point string) error {
+	if tell == nil {
+		return nil
+	}
+	ctx, end := within(ctx, m.o.Deadlines.Step, "exports")
+	defer end()
+	return tell(ctx, point)
 }
 
 // lowerVolume unmounts the volume, with patience while it is in use, and closes its index.
@@ -91,13 +98,8 @@ func (m *Manager) lowerVolume(ctx context.Context, v *Spec, cur *Current) (warni
 	if g.place == nil {
 		return warnings, nil
 	}
-	indexCtx, end := afterwards(ctx, m.o.Deadlines.Index, "close the index")
-	defer end()
-	warning, err := deadline.Run(indexCtx, "close the index", func() (error, error) { return m.cache.Close(indexCtx, *g.place) })
-	for _, e := range []error{warning, err} { // the volume is closed in any case; the next mount does what is missing
-		if e != nil {
-			warnings = append(warnings, e.Error())
-		}
+	if err := m.closeIndex(ctx, g); err != nil { // the volume is closed in any case; the next mount does what is missing
+		warnings = append(warnings, err.Error())
 	}
 	return warnings, nil
 }
@@ -115,10 +117,10 @@ func (m *Manager) lowerDisk(ctx context.Context, v *Spec, dir string) error {
 	}
 	if err := m.undoDisk(ctx, v, dir); err != nil {
 		err = fmt.Errorf("unmount the disk of volume %q: %w", v.Name, err)
-		m.set(v.Name, DiskMounted, "", err)
+		m.set(v.Name, m.observe(ctx, v), "", err)
 		return err
 	}
-	m.set(v.Name, Ejectable, "", nil)
+	m.set(v.Name, m.observe(ctx, v), "the disk is unmounted", nil)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/orchestrator"
+	"tresor/orchestrator/disk"
 	"tresor/orchestrator/volume"
 )
 
@@ -233,6 +234,35 @@ func TestAlreadyMounted(t *testing.T) {
 	r.wantMounted("by hand", "volume")
 	closed, err := m.Unmount(context.Background())
 	if err != nil || !closed.Disk {
+		t.Errorf("%+v, %v", closed, err)
+	}
+	r.wantMounted()
+}
+
+// TestSymbolicLinks on the way to the mount points: the kernel has other names for them.
+func TestSymbolicLinks(t *testing.T) {
+	r := newRig(t, "a")
+	r.must(os.MkdirAll(filepath.Join(r.dir, "mnt"), 0o755))
+	r.must(os.Symlink("mnt", filepath.Join(r.dir, "link")))
+	r.o.Point = filepath.Join(r.dir, "link/deep/volume")
+	d, err := disk.New(disk.Spec{Name: "a", File: r.files["a"], Dir: filepath.Join(r.dir, "link/a")}, disk.Host{})
+	r.must(err)
+	r.o.Volumes[0].Disk = d
+	m := r.made()
+	r.start(m, "a")
+	r.must(m.Check(context.Background()))
+	mounts := len(r.e.mounts)
+	m = r.manager()
+	r.start(m, "a")
+	if len(r.e.mounts) != mounts {
+		t.Error("it was mounted a second time")
+	}
+	cur, err := m.Second(context.Background(), "a", filepath.Join(r.dir, "link/deep/volume"), false)
+	if err == nil {
+		t.Errorf("second over the first: %+v", cur)
+	}
+	closed, err := m.Unmount(context.Background())
+	if err != nil || !closed.Disk || closed.Warnings != nil {
 		t.Errorf("%+v, %v", closed, err)
 	}
 	r.wantMounted()

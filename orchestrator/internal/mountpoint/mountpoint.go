@@ -26,6 +26,22 @@ func Make(dir string) error {
 	return f.Close()
 }
 
+// Real is the name that the mount table has for a mount point: without symbolic links on the way to it, as far as that is there. What stands at the
+// mount point itself is not looked at, since whoever serves it may not answer.
+func Real(point string) string {
+	point = filepath.Clean(point)
+	rest := filepath.Base(point)
+	for dir := filepath.Dir(point); ; dir = filepath.Dir(dir) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if dir == filepath.Dir(dir) {
+			return point
+		}
+		rest = filepath.Join(filepath.Base(dir), rest)
+	}
+}
+
 // Bare tells whether the mark is seen.
 func Bare(dir string) (bool, error) {
 	_, err := os.Lstat(filepath.Join(dir, Mark))

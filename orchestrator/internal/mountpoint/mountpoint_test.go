@@ -31,3 +31,20 @@ func TestMark(t *testing.T) {
 		t.Error("through a symbolic link: no error")
 	}
 }
+
+func TestReal(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(".", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for point, want := range map[string]string{
+		"/": "/", "/x": "/x", dir + "/link/a": dir + "/a", dir + "/link/link/a b/c/../d": dir + "/a b/d", dir + "/link": dir + "/link", dir + "/a/link/": dir + "/a/link",
+	} {
+		if have := mountpoint.Real(point); have != want {
+			t.Errorf("%s: have %s, want %s", point, have, want)
+		}
+	}
+}

@@ -40,7 +40,39 @@ func load(t *testing.T, j *journal.Journal) (map[string]string, []journal.Aside)
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, a := range list {
+		if err := j.Told(a); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return have, list
+}
+
+// TestToldAgain: what was set aside comes again until somebody knows of it, whatever ends the process in between.
+func TestToldAgain(t *testing.T) {
+	j := open(t, t.TempDir())
+	if err := os.WriteFile(j.Path(idA, ".json"), []byte("torn"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	take := func(string, []byte) error { return nil }
+	for try := range 3 {
+		list, err := j.Load(take)
+		if err != nil || len(list) != 1 || list[0].Name != idA+".json" || list[0].Reason == nil {
+			t.Fatalf("try %d: have %v, %v", try, list, err)
+		}
+		if text, err := os.ReadFile(list[0].Kept); err != nil || string(text) != "torn" {
+			t.Errorf("kept as %s: %q, %v", list[0].Kept, text, err)
+		}
+		if try == 1 {
+			if err := j.Told(list[0]); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	if list, err := j.Load(take); err != nil || len(list) != 0 {
+		t.Errorf("when it was told: %v, %v", list, err)
+	}
 }
 
 func TestPutLoadDelete(t *testing.T) {

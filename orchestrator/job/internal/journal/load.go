@@ -30,8 +30,12 @@ func (a Aside) String() string {
 	return fmt.Sprintf("record %q set aside as %s: %v", a.Name, a.Kept, a.Reason)
 }
 
-// Load hands each record to take, in the order of their ids. Those that cannot be read, and those that take refuses, are set aside. An error says that
-// the directory itself cannot be read or changed.
+// told is behind the name of an empty file beside a record that was set aside: somebody knows of it.
+const told = ".told"
+
+// Load hands each record to take, in the order of their ids. Those that cannot be read, and those that take refuses, are set aside. What was set aside is
+// returned each time, until Told was called for it. An error says that the directory itself cannot be read or changed, or that this machine is short of
+// something for a moment, which says nothing about a record.
 func (j *Journal) Load(take func(id string, data []byte) error) ([]Aside, error) {
 	entries, err := os.ReadDir(j.dir)
 	if err != nil {
@@ -50,6 +54,9 @@ func (j *Journal) Load(take func(id string, data []byte) error) ([]Aside, error)
 			if reason == nil {
 				continue
 			}
+			if short(reason) {
+				return list, fmt.Errorf("load journal: %w", reason)
+			}
 			kept, err := j.setAside(name)
 			if err != nil {
 				return list, errors.Join(reason, err)
@@ -57,7 +64,45 @@ func (j *Journal) Load(take func(id string, data []byte) error) ([]Aside, error)
 			list = append(list, Aside{Name: name, Kept: kept, Reason: reason})
 		}
 	}
+	earlier, err := j.untold(list)
+	return append(list, earlier...), err
+}
+
+// short tells whether an error is one of this machine's, and passes.
+func short(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EINTR)
+}
+
+// errEarlier is the reason of a record that an earlier Load has set aside: the process ended before it told of that.
+var errEarlier = errors.New("an earlier run could not believe it")
+
+// untold are records that were set aside before, and nobody knows.
+func (j *Journal) untold(now []Aside) (list []Aside, err error) {
+	entries, err := os.ReadDir(filepath.Join(j.dir, aside))
+	if err != nil {
+		return nil, fmt.Errorf("load journal: %w", err)
+	}
+	known := map[string]bool{}
+	for _, a := range now {
+		known[filepath.Base(a.Kept)] = true
+	}
+	for _, e := range entries {
+		if name, is := strings.CutSuffix(e.Name(), told); is {
+			known[name] = true
+		}
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if dot := strings.LastIndexByte(name, '.'); dot > 0 && name[0] != '.' && !known[name] && !strings.HasSuffix(name, told) {
+			list = append(list, Aside{Name: name[:dot], Kept: filepath.Join(j.dir, aside, name), Reason: errEarlier})
+		}
+	}
 	return list, nil
+}
+
+// Told notes that somebody knows of a record that was set aside.
+func (j *Journal) Told(a Aside) error {
+	return statefile.ReplaceBytes(j.root, filepath.Join(aside, filepath.Base(a.Kept)+told), 0o600, nil)
 }
 
 func (j *Journal) one(id string, take func(id string, data []byte) error) error {

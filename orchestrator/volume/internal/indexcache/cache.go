@@ -125,10 +125,16 @@ func (j *job) inUse() (marked, ours bool, err error) {
 
 // prepare puts the index in place that the verdict chose. (step 1)
 func (j *job) prepare(ctx context.Context, v Verdict, vol *Mark) error {
-	switch v.Do {
-	case Keep:
+	if v.Do == Keep {
 		return nil
-	case Rebuild:
+	}
+	if err := j.step(ctx, "forget the local mark"); err != nil {
+		return err
+	}
+	if err := statefile.Remove(j.dir, j.name()+markSuffix); err != nil { // it is about what is replaced
+		return err
+	}
+	if v.Do == Rebuild {
 		if err := j.step(ctx, "move the local index away"); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package indexcache_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -49,13 +50,33 @@ func TestCases(t *testing.T) {
 		{"both damaged", func(r *rig) { ok(r, "a"); r.spoil(r.local("a")); r.spoil(r.copied()) }, rebuild, true},
 		{"both missing", func(r *rig) { ok(r, "a"); r.must(os.Remove(r.local("a"))); r.must(os.Remove(r.copied())) }, rebuild, true},
 		{"used elsewhere, copy damaged", func(r *rig) { ok(r, "a"); ok(r, "b"); r.spoil(r.copied()) }, rebuild, true},
-		{"used elsewhere, copy failed", func(r *rig) { ok(r, "a"); r.session("b", 4, false, "b", nil) }, rebuild, true},
+		{"used elsewhere, copy failed", func(r *rig) { ok(r, "a"); r.session("b", 5, false, "b", nil) }, imp, true},
+		{"used elsewhere, copy failed, older one damaged", func(r *rig) { ok(r, "a"); r.session("b", 5, false, "b", nil); r.spoil(r.copied()) }, rebuild, true},
 		{"crashed here", func(r *rig) { ok(r, "a"); r.session("a", -1, true, "a", nil) }, keep, false},
 		{"crashed here before a check was over", func(r *rig) { ok(r, "a"); r.predecessor(false, false); r.session("a", 3, false, "a", nil) }, keep, true},
 		{"crashed here after a check", func(r *rig) { ok(r, "a"); r.predecessor(false, false); r.session("a", -1, true, "a", nil) }, keep, false},
-		{"crashed elsewhere", func(r *rig) { ok(r, "a"); r.session("b", -1, true, "b", nil) }, rebuild, true},
+		{"crashed elsewhere", func(r *rig) { ok(r, "a"); r.session("b", -1, true, "b", nil) }, imp, true},
+		{"crashed elsewhere, no copy", func(r *rig) { ok(r, "a"); r.session("b", -1, true, "b", nil); r.must(os.Remove(r.copied())) }, rebuild, true},
+		{"crashed elsewhere, mark of the copy damaged", func(r *rig) {
+			ok(r, "a")
+			r.session("b", -1, true, "b", nil)
+			r.must(os.Truncate(r.copied()+".generation", 20))
+		}, rebuild, true},
+		{"crashed elsewhere after a copy", func(r *rig) { r.copies = true; ok(r, "a"); r.session("b", -1, true, "b", nil) }, imp, true},
+		{"crashed here after a copy, index lost", func(r *rig) {
+			r.copies = true
+			r.session("a", -1, true, "a", nil)
+			r.must(os.RemoveAll(r.hosts["a"]))
+		}, imp, true},
+		{"crashed here after a copy, index and copy lost", func(r *rig) {
+			r.copies = true
+			r.session("a", -1, true, "a", nil)
+			r.must(os.RemoveAll(r.hosts["a"]))
+			r.spoil(r.copied())
+		}, rebuild, true},
 		{"crashed here, then used elsewhere", func(r *rig) { r.session("a", -1, true, "a", nil); ok(r, "b") }, imp, false},
 		{"crashed here, index lost", func(r *rig) { r.session("a", -1, true, "a", nil); r.must(os.Remove(r.local("a"))) }, rebuild, true},
+		{"crashed here, index lost, older copy", func(r *rig) { ok(r, "a"); r.session("a", -1, true, "a", nil); r.must(os.Remove(r.local("a"))) }, imp, true},
 		{"crashed here, predecessor since", func(r *rig) { ok(r, "a"); r.session("a", -1, true, "a", nil); r.predecessor(false, false) }, keep, true},
 		{"predecessor since, no copy", func(r *rig) { ok(r, "a"); r.predecessor(false, false) }, rebuild, true},
 		{"predecessor since, with copy", func(r *rig) { ok(r, "a"); r.predecessor(true, false) }, imp, true},
@@ -101,8 +122,9 @@ func TestKilled(t *testing.T) {
 	for _, before := range befores() {
 		for n := 0; ; n++ {
 			done := false
-			for _, after := range [][]string{{"a"}, {"b", "a"}} {
+			for i, after := range [][]string{{"a"}, {"b", "a"}} {
 				r, what := newRig(t), fmt.Sprintf("%v, killed before step %d, %v", before, n, after)
+				r.copies = i == 0 || len(before) > 0
 				for _, host := range before {
 					r.session(host, -1, false, what, nil)
 				}
@@ -150,6 +172,7 @@ func TestRandomLives(t *testing.T) {
 	}
 	for life := range lives {
 		r, story := newRig(t), ""
+		r.copies = life%2 == 0
 		for range 12 {
 			host := []string{"a", "b"}[rnd.IntN(2)]
 			switch act := rnd.IntN(9); act {
@@ -230,8 +253,56 @@ func TestCopyFails(t *testing.T) {
 		t.Fatalf("warning %v, error %v; want a warning only", warning, err)
 	}
 	r.must(os.Remove(r.copied()))
-	r.must(c.Recopy(context.Background(), r.place("a")))
+	r.session("a", -1, false, "here again", nil) // lays one there
 	if plan, _ := r.session("b", -1, false, "elsewhere", nil); plan.Check || plan.Verdict.Do != indexcache.Import {
 		t.Errorf("elsewhere: %+v", plan)
 	}
+}
+
+// TestCheckpoint: during a session of ours only, of what has changed only, and never of an index that is being written.
+func TestCheckpoint(t *testing.T) {
+	r := newRig(t)
+	ctx := context.Background()
+	c := r.cache("a", -1, nil)
+	copies := func(want bool, when string) {
+		t.Helper()
+		if done, err := c.Checkpoint(ctx, r.place("a")); done != want || err != nil {
+			t.Errorf("%s: %v, %v; want %v", when, done, err, want)
+		}
+	}
+	copies(false, "before the first session")
+	plan, err := c.Open(ctx, r.place("a"), false, false)
+	r.must(err)
+	r.mount("a", plan, "first")
+	copies(true, "first")
+	copies(false, "unchanged")
+	r.must(os.WriteFile(plan.Index, []byte("index after another change"), 0o600))
+	if done, err := r.cache("b", -1, nil).Checkpoint(ctx, r.place("b")); done || err != nil {
+		t.Errorf("on a machine without the session: %v, %v", done, err)
+	}
+	copies(true, "changed")
+	have, err := os.ReadFile(r.copied())
+	if err != nil || string(have) != "index after another change" {
+		t.Errorf("the copy is %q, %v", have, err)
+	}
+	// The engine writes while it is copied: the copy that is there stays.
+	r.must(os.WriteFile(plan.Index, []byte("one half"), 0o600))
+	writing := r.cache("a", -1, nil)
+	writing.Random = rand.NewChaCha8([32]byte{2})
+	writing.Step = func(name string) error {
+		if name == "copy during the session" {
+			return os.WriteFile(plan.Index, []byte("one half, and the other"), 0o600)
+		}
+		return nil
+	}
+	if done, err := writing.Checkpoint(ctx, r.place("a")); done || !errors.Is(err, indexcache.ErrChanging) {
+		t.Errorf("while it is written: %v, %v", done, err)
+	}
+	if have, err := os.ReadFile(r.copied()); err != nil || string(have) != "index after another change" {
+		t.Errorf("the copy is %q, %v", have, err)
+	}
+	r.unmount(plan)
+	warning, err := c.Close(ctx, r.place("a"))
+	r.must(errors.Join(warning, err))
+	copies(false, "after the session")
 }

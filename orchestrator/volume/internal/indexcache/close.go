@@ -121,25 +121,6 @@ func (j *job) copyOut(ctx context.Context, m Mark) error {
 	return writeMark(j.parent, j.name()+markSuffix, m)
 }
 
-// Recopy lays a copy of the index on a volume that is closed and has an older copy or none. Without a proved local index it does nothing.
-func (c *Cache) Recopy(ctx context.Context, p Place) (err error) {
-	j, err := c.open(p)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, j.close()) }()
-	vol, err := readMark(j.parent, volumeMark, j.ID)
-	if err != nil || vol == nil || !vol.Complete {
-		return err
-	}
-	if ok, err := j.matches(ctx, j.dir, vol); err != nil || !ok {
-		return err
-	}
-	m := *vol
-	m.Traces = nil
-	return j.copyOut(ctx, m)
-}
-
 // Adopt makes the marks of a volume that was made just now, with an index in the local directory: it counts as closed in generation 1.
 func (c *Cache) Adopt(ctx context.Context, p Place) (warning, err error) {
 	j, err := c.open(p)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 )
 
 // Action is what is done about the local index.
@@ -87,8 +88,7 @@ func (j *job) unfinished(ctx context.Context, vol *Mark) (Verdict, error) {
 		return Verdict{}, err
 	}
 	if local == nil || local.Session != vol.Session {
-		return Verdict{Do: Rebuild, Check: true,
-			Why: fmt.Sprintf("generation %d was not closed on %s, and its index is not here", vol.Generation, vol.Host)}, nil
+		return j.fromCopy(ctx, fmt.Sprintf("generation %d was not closed on %s, and its index is not here", vol.Generation, vol.Host))
 	}
 	have, err := j.there(j.dir)
 	if err != nil {
@@ -100,7 +100,7 @@ func (j *job) unfinished(ctx context.Context, vol *Mark) (Verdict, error) {
 		}
 	}
 	if !have {
-		return Verdict{Do: Rebuild, Check: true, Why: fmt.Sprintf("generation %d was not closed, and the local index is missing or damaged", vol.Generation)}, nil
+		return j.fromCopy(ctx, fmt.Sprintf("generation %d was not closed, and the local index is missing or damaged", vol.Generation))
 	}
 	// The engine's own mark proves that nobody else has used the volume since. Without it the crash was after the engine had closed the volume, or another
 	// program has repaired it.
@@ -145,8 +145,23 @@ func (j *job) closed(ctx context.Context, vol *Mark) (Verdict, error) {
 	if copied {
 		return Verdict{Do: Import, From: j.Copy(), Why: fmt.Sprintf("generation %d of %s; the local index is %s", vol.Generation, vol.Host, state)}, nil
 	}
-	return Verdict{Do: Rebuild, Check: true,
-		Why: fmt.Sprintf("the local index is %s, and the copy on the volume is missing, older or damaged; generation %d", state, vol.Generation)}, nil
+	return j.fromCopy(ctx, fmt.Sprintf("the local index is %s, and the copy on the volume is missing, older or damaged; generation %d", state, vol.Generation))
+}
+
+// fromCopy: the right index is nowhere. An older copy on the volume that is what its mark says saves the check the work of making all anew: it holds against it
+// what the files say, hashes what differs and what is younger, and drops what no file refers to.
+func (j *job) fromCopy(ctx context.Context, why string) (Verdict, error) {
+	copied, err := readMark(j.parent, j.name()+markSuffix, j.ID)
+	if err != nil && !errors.Is(err, errDamaged) {
+		return Verdict{}, err
+	}
+	if copied != nil && copied.Sum != "" {
+		if ok, err := j.matches(ctx, j.parent, copied); err != nil || ok {
+			return Verdict{Do: Import, From: j.Copy(), Check: true,
+				Why: fmt.Sprintf("%s; the check begins with the copy of generation %d, made %s", why, copied.Generation, copied.When.Format(time.RFC3339))}, err
+		}
+	}
+	return Verdict{Do: Rebuild, Check: true, Why: why}, nil
 }
 
 // foreign: somebody else has used the volume since we closed it. An index that is still ours is too old; one that changed since may be right.

@@ -25,6 +25,8 @@ type Mark struct {
 	Sum        string    `json:"xxh64"`    // 16 hexadecimal digits
 	CheckOwed  bool      `json:"check_owed,omitempty"`
 	Traces     []Trace   `json:"traces,omitempty"` // of the volume's mark only
+	// MTime of the index when a copy of it was made during a session, in nanoseconds since 1970; of the copy's mark only.
+	MTime int64 `json:"mtime,omitempty"`
 }
 
 // Trace is what a file of the volume looked like at the close.

@@ -25,6 +25,7 @@ type rig struct {
 	count  int               // of changes
 	age    time.Time         // every write of the engine is later than the last
 	random *rand.ChaCha8
+	copies bool // a session copies its index to the volume while it is open
 }
 
 var errKilled = errors.New("killed")
@@ -128,6 +129,15 @@ func (r *rig) session(host string, n int, dies bool, what string, steps *int) (i
 	}
 	r.change()
 	r.must(os.WriteFile(plan.Index, []byte("half written"), 0o600)) // between checkpoints
+	if r.copies {
+		done, err := c.Checkpoint(ctx, r.place(host))
+		if errors.Is(err, errKilled) {
+			return plan, false
+		}
+		if r.must(err); !done {
+			r.t.Fatalf("%s: no copy was made during the session", what)
+		}
+	}
 	if dies {
 		return plan, false
 	}
