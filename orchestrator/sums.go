@@ -113,6 +113,10 @@ type Verification struct {
 	Read     uint64    `json:"read,omitempty"`
 	Known    uint64    `json:"known,omitempty"`
 	Scrubbed time.Time `json:"scrubbed,omitzero"`
+	// Changed is what was changed in a living source since it was copied, what its buffer lost since, and what a copy that is not whole lacks: at most some.
+	// None of it says anything against the copy. Changes is how many there are.
+	Changed []Difference `json:"changed,omitempty"`
+	Changes int          `json:"changes,omitempty"`
 }
 
 // Difference is a file whose copy is not what was read from the source.

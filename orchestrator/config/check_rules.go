@@ -50,6 +50,12 @@ func (k *checker) checkRules() {
 	k.between("backup.attempts", b.Attempts, 1, 100)
 	k.timeBetween("backup.retry_after", b.RetryAfter, time.Second, 7*day)
 	k.timeBetween("backup.overdue", b.Overdue, 0, 10000*day)
+	k.timeBetween("backup.between_rounds", b.Between, time.Second, 30*day)
+	k.timeBetween("backup.after_failure", b.AfterFailure, time.Second, 30*day)
+	k.timeBetween("backup.volume_wait", b.VolumeWait, 0, 30*day)
+	k.between("backup.fail_overs", b.FailOvers, -1, 1000)
+	k.timeBetween("backup.fail_over_within", b.FailOverWithin, time.Minute, 30*day)
+	k.timeBetween("backup.stalled", b.Stalled, 0, 365*day)
 	if b.DirectRuns >= 0 && k.c.Paths.Buffer == "" && len(k.c.Servers) > 0 {
 		k.mistake("paths.buffer", "a buffer is missing; backup.direct_runs_before_async = %d needs one (-1 does not)", b.DirectRuns)
 	}
@@ -65,6 +71,14 @@ func (k *checker) checkRules() {
 	if r := k.c.Buffer.Reserve; r < 0 {
 		k.mistake("buffer.reserve", "want 0 or more bytes, found %d", r)
 	}
+	if n := k.c.Buffer.FirstBackup; n < 0 {
+		k.mistake("buffer.first_backup", "want 0 or more bytes, found %d", n)
+	}
+	k.timeBetween("buffer.wait_warn", k.c.Buffer.WaitWarn, 0, 30*day)
+	k.timeBetween("buffer.wait_limit", k.c.Buffer.WaitLimit, 0, 30*day)
+	if argv := k.c.Control.RebootCommand; len(argv) == 0 || argv[0] == "" {
+		k.mistake("control.reboot_command", "want a program and its arguments, such as [\"systemctl\", \"reboot\"], found %q", argv)
+	}
 	r := &k.c.Retention
 	k.keep("retention", r.all())
 	if r.MinVersions > r.VolumeVersions {
@@ -73,7 +87,19 @@ func (k *checker) checkRules() {
 	v := &k.c.Verify
 	k.oneOf("verify.mode", v.Mode, VerifyFull, VerifyNew)
 	k.between("verify.workers", v.Workers, 0, 1024)
+	if v.TargetAsync {
+		k.note("verify.target_async", "it is not used yet: the next copy begins when the last one is proved")
+	}
+	k.timeBetween("verify.scrub_max_age", v.ScrubMaxAge, 0, 10000*day)
+	if v.Mode == VerifyNew && len(v.Scrub) == 0 {
+		k.note("verify.mode", "%q relies on scrubs, and verify.scrub has no time for any: copies are read as in mode %q", v.Mode, VerifyFull)
+	}
 	k.timeBetween("verify.scrub_limit", v.ScrubLimit, 0, 365*day)
+	k.timeBetween("verify.scrub_every", v.ScrubEvery, 0, 10000*day)
+	k.timeBetween("verify.scrub_alert", v.ScrubAlert, 0, 10000*day)
+	if v.ScrubAlert > 0 && v.ScrubEvery > v.ScrubAlert {
+		k.mistake("verify.scrub_every", "want at most verify.scrub_alert, or people are told of what is as it was meant")
+	}
 	k.calendar("verify.scrub", v.Scrub)
 }
 
@@ -81,7 +107,7 @@ func (k *checker) checkRules() {
 func (r *Retention) all() *Keep {
 	return &Keep{
 		BufferVersions: &r.BufferVersions, VolumeVersions: &r.VolumeVersions, FillMaxPercent: &r.FillMaxPercent, MinVersions: &r.MinVersions,
-		UnverifiedMaxAgeDays: &r.UnverifiedMaxAgeDays, Daily: &r.Daily, Weekly: &r.Weekly, Monthly: &r.Monthly, Yearly: &r.Yearly,
+		UnverifiedMaxAgeDays: &r.UnverifiedMaxAgeDays, EvidenceDays: &r.EvidenceDays, Daily: &r.Daily, Weekly: &r.Weekly, Monthly: &r.Monthly, Yearly: &r.Yearly,
 	}
 }
 
@@ -96,6 +122,7 @@ func (k *checker) keep(at string, r *Keep) {
 	}{
 		{"buffer_versions", r.BufferVersions, 1, most}, {"volume_versions", r.VolumeVersions, 1, most}, {"fill_max_percent", r.FillMaxPercent, 10, 100},
 		{"min_versions", r.MinVersions, 1, most}, {"unverified_max_age_days", r.UnverifiedMaxAgeDays, 0, most},
+		{"evidence_days", r.EvidenceDays, 0, most},
 		{"daily", r.Daily, 0, most}, {"weekly", r.Weekly, 0, most}, {"monthly", r.Monthly, 0, most}, {"yearly", r.Yearly, 0, most},
 	} {
 		if rule.n != nil {

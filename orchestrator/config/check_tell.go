@@ -87,7 +87,11 @@ func (k *checker) checkMail() {
 	if (m.User == "") != (m.PasswordFile == "") {
 		k.mistake("mail", "user and password_file go together: want both or neither")
 	}
-	if m.User != "" && (m.Security == SecurityNone || m.Security == SecurityOpportunistic) {
-		k.note("mail.security", "with %q the password may go over the network in the clear", m.Security)
+	switch {
+	case m.User == "":
+	case m.Security == SecurityNone:
+		k.note("mail.security", "with %q the password goes over the network in the clear", m.Security)
+	case m.Security == SecurityOpportunistic:
+		k.note("mail.security", "with %q and a user no mail goes to a server without TLS: the password is not sent in the clear", m.Security)
 	}
 }

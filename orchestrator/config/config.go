@@ -20,6 +20,7 @@ type Config struct {
 	Webhook   Webhook   `toml:"webhook"`
 	Ping      Ping      `toml:"ping"`
 	Log       Log       `toml:"log"`
+	Control   Control   `toml:"control"`
 
 	Source  Sources  `toml:"source"`
 	Borg    []Borg   `toml:"borg"`
@@ -54,6 +55,17 @@ type Backup struct {
 	Attempts        int           `toml:"attempts"`                 // of a job, the first included
 	RetryAfter      time.Duration `toml:"retry_after"`              // doubled after each attempt
 	Overdue         time.Duration `toml:"overdue"`                  // no good backup of a machine for so long is told; 0: never
+	Between         time.Duration `toml:"between_rounds"`           // that follow each other without a pause
+	AfterFailure    time.Duration `toml:"after_failure"`            // the same after a round that was not ok
+	VolumeWait      time.Duration `toml:"volume_wait"`              // without a volume: then a machine has failed in this round, its job stays; 0: it waits
+	FailOvers       int           `toml:"fail_overs"`               // automatic changes of a dead disk within the next; -1: as many as there are volumes
+	FailOverWithin  time.Duration `toml:"fail_over_within"`
+	Stalled         time.Duration `toml:"stalled"` // nothing moves for so long, though something is being done, is told; 0: never
+}
+
+// Control is about the machine that the service runs on.
+type Control struct {
+	RebootCommand []string `toml:"reboot_command"` // program and arguments, no shell
 }
 
 // Timeout has the deadlines of what is done with volumes: nothing waits for ever.
@@ -69,8 +81,11 @@ type Timeout struct {
 
 // Buffer is the fast disk.
 type Buffer struct {
-	EmergencyPercent int   `toml:"emergency_percent"` // above it verified copies are released at once; 0: never
-	Reserve          int64 `toml:"reserve"`           // bytes that a backup leaves free
+	EmergencyPercent int           `toml:"emergency_percent"` // above it verified copies are released at once; 0: never
+	Reserve          int64         `toml:"reserve"`           // bytes that a backup leaves free
+	FirstBackup      int64         `toml:"first_backup"`      // bytes that are to be free for a machine whose size is not known yet; 0: ten times Reserve
+	WaitWarn         time.Duration `toml:"wait_warn"`         // of waiting for room: then it is told; 0: never
+	WaitLimit        time.Duration `toml:"wait_limit"`        // of the same: then the machine has failed in this round; 0: it waits
 }
 
 // Retention says what is kept. Counts are per machine. With any of the four calendar rules the backups that they choose are kept beside those of the count.
@@ -80,6 +95,7 @@ type Retention struct {
 	FillMaxPercent       int `toml:"fill_max_percent"`
 	MinVersions          int `toml:"min_versions"`            // the fill control goes no lower
 	UnverifiedMaxAgeDays int `toml:"unverified_max_age_days"` // 0: they stay
+	EvidenceDays         int `toml:"evidence_days"`           // of copies that differed from their source; 0: they stay
 	Daily                int `toml:"daily"`
 	Weekly               int `toml:"weekly"` // ISO weeks
 	Monthly              int `toml:"monthly"`
@@ -93,6 +109,7 @@ type Keep struct {
 	FillMaxPercent       *int `toml:"fill_max_percent"`
 	MinVersions          *int `toml:"min_versions"`
 	UnverifiedMaxAgeDays *int `toml:"unverified_max_age_days"`
+	EvidenceDays         *int `toml:"evidence_days"`
 	Daily                *int `toml:"daily"`
 	Weekly               *int `toml:"weekly"`
 	Monthly              *int `toml:"monthly"`
@@ -108,12 +125,16 @@ const (
 // Verify says how copies are proved.
 type Verify struct {
 	Mode           string        `toml:"mode"`
-	SourceParallel bool          `toml:"source_parallel"` // the source is read again while the target is, not before
+	SourceAgain    bool          `toml:"source_again"`    // the source is read a second time
+	SourceParallel bool          `toml:"source_parallel"` // that is done while the target is read, not before
 	TargetAsync    bool          `toml:"target_async"`    // the next copy may begin before the last is proved
 	Workers        int           `toml:"workers"`         // that read and hash, each a file of its own; 0: two
 	IdleIO         bool          `toml:"idle_io"`         // reading gives way to others
+	ScrubMaxAge    time.Duration `toml:"scrub_max_age"`   // of the scrub that mode new relies on; 0: any
 	Scrub          []string      `toml:"scrub"`           // calendar expressions: when stored blocks are read and proved
 	ScrubLimit     time.Duration `toml:"scrub_limit"`     // of one scrub, which goes on where the last one ended; 0: the whole volume
+	ScrubEvery     time.Duration `toml:"scrub_every"`     // no planned scrub of a volume whose last complete one is younger; 0: at each time of Scrub
+	ScrubAlert     time.Duration `toml:"scrub_alert"`     // a volume whose last complete scrub is older is told; 0: never
 }
 
 // Schedule says when rounds begin. Its expressions are those of orchestrator/schedule.

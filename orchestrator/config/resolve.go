@@ -13,7 +13,7 @@ func (r Retention) With(k *Keep) Retention {
 	}
 	for _, o := range []struct{ to, from *int }{
 		{&r.BufferVersions, k.BufferVersions}, {&r.VolumeVersions, k.VolumeVersions}, {&r.FillMaxPercent, k.FillMaxPercent},
-		{&r.MinVersions, k.MinVersions}, {&r.UnverifiedMaxAgeDays, k.UnverifiedMaxAgeDays},
+		{&r.MinVersions, k.MinVersions}, {&r.UnverifiedMaxAgeDays, k.UnverifiedMaxAgeDays}, {&r.EvidenceDays, k.EvidenceDays},
 		{&r.Daily, k.Daily}, {&r.Weekly, k.Weekly}, {&r.Monthly, k.Monthly}, {&r.Yearly, k.Yearly},
 	} {
 		if o.from != nil {

@@ -5,7 +5,7 @@ import "time"
 // Ways of encryption of mail.
 const (
 	SecurityNone          = "none"
-	SecurityOpportunistic = "starttls-opportunistic" // if the server offers it; its certificate is not proved
+	SecurityOpportunistic = "starttls-opportunistic" // if the server offers it; its certificate is proved only where a password is sent
 	SecurityStartTLS      = "starttls"               // or no mail at all
 	SecurityTLS           = "tls"                    // from the first byte on
 )
@@ -53,7 +53,7 @@ type Webhook struct {
 	Token Secret `toml:"-"` // of TokenFile
 }
 
-// Ping is called after good rounds, so that somebody else notices when they stay away.
+// Ping is called after good rounds, so that somebody else notices when they stay away; URL/start at their begin, URL/fail after failed ones.
 type Ping struct {
 	URL     string        `toml:"url"`
 	Timeout time.Duration `toml:"timeout"`

@@ -39,10 +39,10 @@ type Restore struct {
 	NFSIP      string   `toml:"nfs_ip"`
 }
 
-// Format is about new disks; for a later release.
+// Format is about new disks and volumes. Disks are formatted by a later release.
 type Format struct {
 	FileSystem    string `toml:"filesystem"`
-	VolumePercent int    `toml:"volume_percent"` // of the disk
+	VolumePercent int    `toml:"volume_percent"` // of the disk, that a new volume takes
 }
 
 // UPS is about a power cut; for a later release.

@@ -71,7 +71,12 @@ func TestKilled(t *testing.T) {
 		t.Fatal("nothing was ever kept")
 	}
 	n, _ := start(t, notify.Options{Dir: dir, Channels: mailTo(sink, "ops@example.org").Channels(), Limit: 1 << 20})
-	waitFor(t, "the rest", func() bool { return len(n.Pending()) == 0 })
+	t.Logf("%d wait after %d kills", len(n.Pending()), rounds)
+	for end := time.Now().Add(5 * time.Minute); len(n.Pending()) > 0; time.Sleep(10 * time.Millisecond) { // one after the other, each with its sync
+		if time.Now().After(end) {
+			t.Fatalf("%d wait still, the first: %+v", len(n.Pending()), n.Pending()[0])
+		}
+	}
 	flush(t, n)
 	byID, twice := map[string]string{}, 0
 	bySubject := map[string]string{}

@@ -20,10 +20,10 @@ import (
 // Security of the connection to a mail server.
 type Security string
 
-// Kinds of security. Certificates are verified in all of them.
+// Kinds of security. Certificates are proved but for Opportunistic without a login: who is content with no TLS at all gains nothing by mail that stays away.
 const (
 	NoTLS         Security = "none"
-	Opportunistic Security = "starttls-opportunistic" // TLS if the server offers it
+	Opportunistic Security = "starttls-opportunistic" // TLS if the server offers it; without a login its certificate is not proved
 	StartTLS      Security = "starttls"               // no mail without it
 	TLS           Security = "tls"                    // from the first byte
 )
@@ -40,12 +40,14 @@ type Mail struct {
 	ClearAuth bool
 	From      string // Name <address>, or an address
 	To        []string
-	ErrorOnly bool // no mail when all went well
-	Templates Templates
+	// Description begins each subject; may be empty.
+	Description string
+	ErrorOnly   bool // no mail when all went well
+	Templates   Templates
 	// RunLog writes the full log of a run as text. With it the log is attached to events with a run; may be nil.
 	RunLog    func(ctx context.Context, run string, w io.Writer) error
 	GzipAbove int           // bytes of a log that is attached as it is: 256 KiB
-	AttachMax int           // bytes of an attachment, packed: 10 MiB; of a longer log the end is attached
+	AttachMax int           // bytes of an attachment, packed: 6 MiB; of a longer log the end is attached
 	Helo      string        // name of this machine for the server; empty: its host name
 	Timeout   time.Duration // without an answer of the server: 1 min
 }
@@ -111,7 +113,7 @@ func (m Mail) timeout() time.Duration {
 
 // tlsConfig verifies against the system's authorities and the file's.
 func (m Mail) tlsConfig() (*tls.Config, error) {
-	c := &tls.Config{ServerName: m.Host, MinVersion: tls.VersionTLS12}
+	c := &tls.Config{ServerName: m.Host, MinVersion: tls.VersionTLS12, InsecureSkipVerify: m.Security == Opportunistic && m.User == ""}
 	if m.CAFile == "" {
 		return c, nil
 	}
@@ -157,7 +159,12 @@ func (b *mailbox) Wants(e orchestrator.Event) bool {
 	if e.Kind == RunStarted {
 		return false
 	}
-	return !b.mail.ErrorOnly || e.Severity != orchestrator.Info || e.Kind == orchestrator.TestMail
+	return !b.mail.ErrorOnly || matters(e)
+}
+
+// matters tells whether those want to know who want to hear of errors only: of an error, and of its end.
+func matters(e orchestrator.Event) bool {
+	return e.Severity != orchestrator.Info || e.Kind == orchestrator.Recovered || e.Kind == orchestrator.TestMail
 }
 
 func (b *mailbox) Lifetime() time.Duration { return 0 }
@@ -168,10 +175,16 @@ func (b *mailbox) Send(ctx context.Context, m Message) error {
 	if err != nil {
 		return fmt.Errorf("send mail: password: %w", err)
 	}
-	if err := b.send(ctx, m, password); err != nil {
-		return hide(fmt.Errorf("send mail to %s by %s: %w", b.address(), net.JoinHostPort(b.mail.Host, fmt.Sprint(b.mail.port())), err), password)
+	for part := allOfIt; ; part++ {
+		attached, e := b.send(ctx, m, password, part, err)
+		if e == nil {
+			return nil
+		}
+		err = hide(fmt.Errorf("send mail to %s by %s: %w", b.address(), net.JoinHostPort(b.mail.Host, fmt.Sprint(b.mail.port())), e), password)
+		if !attached || !tooMuch(e) || ctx.Err() != nil {
+			return err
+		}
 	}
-	return nil
 }
 
 // TestResult is what became of a test mail to one address.
@@ -181,6 +194,9 @@ type TestResult struct {
 	Advice string // what to do; empty without an error
 }
 
+// testTime is how long a test of one address may take, also with a server that says a word every now and then.
+const testTime = 5 * time.Minute
+
 // Test sends a mail to each address at once, past the queue, and says of each what became of it. It is also the proof that a mail which goes wrong says why.
 func (m Mail) Test(ctx context.Context, host string, now time.Time, id string) []TestResult {
 	if err := m.Check(); err != nil {
@@ -188,6 +204,8 @@ func (m Mail) Test(ctx context.Context, host string, now time.Time, id string) [
 	}
 	var results []TestResult
 	for _, c := range m.Channels() {
+		ctx, cancel := context.WithTimeout(ctx, testTime)
+		defer cancel()
 		e := orchestrator.Event{Time: now, Severity: orchestrator.Info, Kind: orchestrator.TestMail, Subject: "test of mails",
 			Body: fmt.Sprintf("This mail was asked for by `tresor mail test`. Server %s, port %d, security %s.", m.Host, m.port(), m.Security)}
 		err := c.Send(ctx, Message{ID: id, Host: host, Event: e, Count: 1, First: now, Queued: now})

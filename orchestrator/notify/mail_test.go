@@ -176,10 +176,18 @@ func TestErrorOnly(t *testing.T) {
 	n, _ := start(t, notify.Options{Dir: dir, Channels: mail.Channels()})
 	tell(t, n, orchestrator.Event{Kind: orchestrator.RunEnded, Severity: orchestrator.Info, Subject: "fine"}, failure("bad"),
 		orchestrator.Event{Kind: orchestrator.SwitchEnded, Severity: orchestrator.Info, Subject: "switched"},
+		orchestrator.Event{Kind: orchestrator.Started, Severity: orchestrator.Info, Subject: "started"},
+		orchestrator.Event{Kind: orchestrator.NoSpace, Severity: orchestrator.Warning, Subject: "waits"},
+		orchestrator.Event{Kind: "unheard of", Subject: "odd"}, // without a severity: better told
+		orchestrator.Event{Kind: orchestrator.Recovered, Severity: orchestrator.Info, Subject: "well again"},
 		orchestrator.Event{Kind: orchestrator.TestMail, Severity: orchestrator.Info, Subject: "test"})
 	flush(t, n)
-	if have := subjects(sink.Mails()); len(have) != 2 || !strings.HasSuffix(have[0], "bad") || !strings.HasSuffix(have[1], "test") {
-		t.Errorf("have %q, want the failure and the test alone", have)
+	var have []string
+	for _, s := range subjects(sink.Mails()) {
+		have = append(have, s[strings.LastIndex(s, " ")+1:])
+	}
+	if strings.Join(have, ",") != "bad,waits,odd,again,test" {
+		t.Errorf("have %q, want what is wrong, the end of it, and the test", have)
 	}
 	if n := files(t, dir); n != 0 {
 		t.Errorf("%d files left in the queue", n)
@@ -213,7 +221,8 @@ func TestSecurity(t *testing.T) {
 		{"none with a server that offers it", smtpsink.Options{TLS: good}, notify.NoTLS, false, false, false, ""},
 		{"opportunistic without", smtpsink.Options{}, notify.Opportunistic, true, false, false, ""},
 		{"opportunistic with", smtpsink.Options{TLS: good}, notify.Opportunistic, true, false, true, ""},
-		{"opportunistic, not trusted", smtpsink.Options{TLS: good}, notify.Opportunistic, false, false, true, "ca_file"},
+		{"opportunistic, not trusted", smtpsink.Options{TLS: good}, notify.Opportunistic, false, false, true, ""},
+		{"opportunistic, not trusted, and a login", smtpsink.Options{TLS: good}, notify.Opportunistic, false, true, true, "ca_file"},
 		{"starttls", smtpsink.Options{TLS: good}, notify.StartTLS, true, true, true, ""},
 		{"starttls, not offered", smtpsink.Options{}, notify.StartTLS, true, false, true, "offers no STARTTLS"},
 		{"starttls, not trusted", smtpsink.Options{TLS: good}, notify.StartTLS, false, true, true, "ca_file"},

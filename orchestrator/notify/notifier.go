@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	mathrand "math/rand/v2"
@@ -29,6 +28,13 @@ type Channel interface {
 	Lifetime() time.Duration
 }
 
+// LaterError is a message that the other side did not take, though it answered and may take another one: after some tries the next message goes first.
+type LaterError struct{ Err error }
+
+func (e *LaterError) Error() string { return e.Err.Error() }
+
+func (e *LaterError) Unwrap() error { return e.Err }
+
 // RefusedError is a message that the other side will not take, however often it is sent.
 type RefusedError struct{ Err error }
 
@@ -44,7 +50,7 @@ type Log interface {
 
 // Options of a notifier. Zero durations are the defaults.
 type Options struct {
-	Dir      string // of the queue
+	Dir      string // of the queue; empty: in memory only, and the end of the process loses what waits
 	Host     string // name of this machine, in subjects
 	Channels []Channel
 	Clock    orchestrator.Clock  // nil: the system's
@@ -98,20 +104,16 @@ type Notifier struct {
 	options Options
 	workers []*worker
 
-	mu     sync.Mutex // guards queue, quiet and change; files of the queue are written under it, nothing is sent
-	queue  *queue
-	quiet  []told
-	change chan struct{} // closed when a message has come or gone
+	mu      sync.Mutex // guards the fields below; files of the queue are written under it, nothing is sent
+	queue   *queue
+	quiet   []told
+	written time.Time     // when the file of quiet was
+	change  chan struct{} // closed when a message has come or gone
 }
 
-// told is an event that was told lately.
-type told struct {
-	event orchestrator.Event
-	at    time.Time
-}
-
-// Open opens the queue. What earlier processes left in it is sent first. Channels that are not configured any more are dropped from what waits. A damaged
-// file of the queue is put aside and told by the log.
+// Open opens the queue. What earlier processes left in it is sent first. Channels that are not configured any more are dropped from what waits; what nobody
+// has got, and none of its channels is left, goes to those that are there now: an address was corrected. A damaged file of the queue is put aside
+// and told by the log.
 func Open(o Options) (*Notifier, error) {
 	o.defaults()
 	n := &Notifier{options: o, change: make(chan struct{})}
@@ -119,7 +121,7 @@ func Open(o Options) (*Notifier, error) {
 		if slices.ContainsFunc(n.workers, func(w *worker) bool { return w.channel.Name() == c.Name() }) {
 			return nil, fmt.Errorf("open notifier: channel %s is there twice", c.Name())
 		}
-		n.workers = append(n.workers, &worker{n: n, channel: c, refused: map[*Message]time.Time{}})
+		n.workers = append(n.workers, &worker{n: n, channel: c, refused: map[*Message]time.Time{}, tries: map[*Message]int{}})
 	}
 	q, damaged, err := openQueue(o.Dir)
 	if err != nil {
@@ -129,25 +131,46 @@ func Open(o Options) (*Notifier, error) {
 	if damaged != nil {
 		o.Log.Errorf("a message cannot be read and is put aside, nobody will get it: %v", damaged)
 	}
+	if n.quiet, err = q.readQuiet(); err != nil {
+		o.Log.Warnf("it may be told again: %v", err)
+	}
 	for _, m := range slices.Clone(q.list) {
-		known := slices.DeleteFunc(slices.Clone(m.Channels), func(name string) bool {
-			return !slices.ContainsFunc(n.workers, func(w *worker) bool { return w.channel.Name() == name })
-		})
-		if len(known) == len(m.Channels) {
-			continue
-		}
-		gone := m.Channels
-		m.Channels = known
-		keep := n.settleLocked
-		if len(known) == 0 {
-			o.Log.Warnf("given up: nobody is left to be told of %q, which was for %v", m.Event.Subject, gone)
-			keep = q.give
-		}
-		if err := keep(m); err != nil {
-			return nil, errors.Join(err, q.close())
-		}
+		n.readdress(m)
 	}
 	return n, nil
+}
+
+// readdress gives a message of an earlier process the channels that there are now. Nobody else uses the queue yet.
+func (n *Notifier) readdress(m *Message) {
+	known := slices.DeleteFunc(slices.Clone(m.Channels), func(name string) bool {
+		return !slices.ContainsFunc(n.workers, func(w *worker) bool { return w.channel.Name() == name })
+	})
+	if len(known) == len(m.Channels) {
+		return
+	}
+	gone, keep := m.Channels, n.settleLocked
+	if len(known) == 0 && !m.Told {
+		if known = n.wanting(m.Event); len(known) > 0 {
+			n.options.Log.Warnf("%q, which was for %v, goes to %v: its addresses are not in the configuration any more", m.Event.Subject, gone, known)
+		} else {
+			n.options.Log.Warnf("given up: nobody is left to be told of %q, which was for %v", m.Event.Subject, gone)
+			keep = n.queue.give
+		}
+	}
+	m.Channels = known
+	if err := keep(m); err != nil {
+		n.options.Log.Errorf("the new addresses of a message are not noted, it may be told twice: %v", err)
+	}
+}
+
+// wanting are the names of the channels that want an event.
+func (n *Notifier) wanting(e orchestrator.Event) (names []string) {
+	for _, w := range n.workers {
+		if w.channel.Wants(e) {
+			names = append(names, w.channel.Name())
+		}
+	}
+	return names
 }
 
 // Close lets go of the queue after Run has ended.
@@ -157,7 +180,8 @@ func (n *Notifier) Close() error {
 	return n.queue.close()
 }
 
-// Notify keeps an event for every channel that wants it. It waits for one file write and for nothing else.
+// Notify keeps an event for every channel that wants it. It waits for one file write and for nothing else. After an error the event is in memory only: it
+// is told all the same, unless the process ends before.
 func (n *Notifier) Notify(e orchestrator.Event) error {
 	now := n.options.Clock.Now()
 	if e.Time.IsZero() {
@@ -166,12 +190,7 @@ func (n *Notifier) Notify(e orchestrator.Event) error {
 	if clean := n.options.Clean; clean != nil { // what is on the disk and in mails comes from errors of other programs
 		e.Subject, e.Body, e.Advice = clean(e.Subject), clean(e.Body), clean(e.Advice)
 	}
-	var channels []string
-	for _, w := range n.workers {
-		if w.channel.Wants(e) {
-			channels = append(channels, w.channel.Name())
-		}
-	}
+	channels := n.wanting(e)
 	if len(channels) == 0 {
 		return nil
 	}
@@ -179,13 +198,8 @@ func (n *Notifier) Notify(e orchestrator.Event) error {
 	defer n.mu.Unlock()
 	defer n.changedLocked()
 	if m := n.twinLocked(e); m != nil {
-		old := *m
-		m.Event, m.Count = e, m.Count+1
-		if err := n.queue.write(m); err != nil {
-			*m = old
-			return err
-		}
-		return nil
+		m.Event, m.Count, m.Queued = e, m.Count+1, now
+		return n.queue.write(m)
 	}
 	id, err := n.newID(now)
 	if err != nil {
@@ -201,25 +215,11 @@ func (n *Notifier) twinLocked(e orchestrator.Event) *Message {
 		return nil
 	}
 	for _, m := range n.queue.list {
-		if !m.sent && m.busy == 0 && equal(m.Event, e) {
+		if !m.Told && m.busy == 0 && equal(m.Event, e) {
 			return m
 		}
 	}
 	return nil
-}
-
-// afterLocked is the end of the quiet time of an event; zero if it is told at once.
-func (n *Notifier) afterLocked(e orchestrator.Event, now time.Time) time.Time {
-	if single(e.Kind) || n.options.Quiet < 0 {
-		return time.Time{}
-	}
-	n.quiet = slices.DeleteFunc(n.quiet, func(t told) bool { return now.Sub(t.at) >= n.options.Quiet || t.at.After(now) })
-	for _, t := range n.quiet {
-		if equal(t.event, e) {
-			return t.at.Add(n.options.Quiet)
-		}
-	}
-	return time.Time{}
 }
 
 // changedLocked wakes everybody who waits.

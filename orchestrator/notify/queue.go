@@ -31,9 +31,10 @@ type Message struct {
 	Channels []string           `json:"channels"`       // that have not got it yet
 	Attempts int                `json:"attempts"`       // of all channels, without those that succeeded
 	Problem  string             `json:"problem,omitempty"`
+	// Told: a channel has got it. A new event that is equal does not join it any more: that channel would never hear of it.
+	Told bool `json:"told,omitempty"`
 
 	busy int // channels that are sending it now: it cannot change
-	sent bool
 }
 
 // equal tells whether two events are to be put together.
@@ -46,10 +47,10 @@ func single(kind string) bool {
 	return slices.Contains([]string{orchestrator.RunEnded, orchestrator.SwitchEnded, orchestrator.TestMail, RunStarted}, kind)
 }
 
-// queue is the directory. Its user keeps calls apart.
+// queue is the directory, or without one the memory alone. Its user keeps calls apart.
 type queue struct {
 	dir  string
-	root *os.Root
+	root *os.Root // nil: in memory only
 	lock *os.File
 	list []*Message // by number
 	next uint64
@@ -63,6 +64,9 @@ const (
 
 // openQueue reads what is there. A file that cannot be decoded goes to failed/, and damaged says so.
 func openQueue(dir string) (q *queue, damaged error, err error) {
+	if dir == "" {
+		return &queue{}, nil, nil
+	}
 	if err := os.MkdirAll(filepath.Join(dir, failedDir), 0o700); err != nil {
 		return nil, nil, fmt.Errorf("open queue of messages: %w", err)
 	}
@@ -125,6 +129,9 @@ func readMessage(path string) (*Message, error) {
 	if have := filepath.Base(path); m.name() != have {
 		return nil, fmt.Errorf("queued message %s: by what is in it, it is %s", path, m.name())
 	}
+	if len(m.Channels) == 0 {
+		return nil, fmt.Errorf("queued message %s: it is for nobody", path)
+	}
 	return m, nil
 }
 
@@ -136,6 +143,9 @@ func (m *Message) name() string {
 
 // write makes a message durable: it is whole or not there.
 func (q *queue) write(m *Message) error {
+	if q.root == nil {
+		return nil
+	}
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return fmt.Errorf("keep message: %w", err)
@@ -146,20 +156,20 @@ func (q *queue) write(m *Message) error {
 	return nil
 }
 
-// add appends a new message.
+// add appends a new message. After an error it is in memory only: a full disk is what people have to hear of.
 func (q *queue) add(m *Message) error {
 	m.Number = q.next
-	if err := q.write(m); err != nil {
-		return err
-	}
 	q.next++
 	q.list = append(q.list, m)
-	return nil
+	return q.write(m)
 }
 
 // remove takes a message out that every channel has got.
 func (q *queue) remove(m *Message) error {
 	q.forget(m)
+	if q.root == nil {
+		return nil
+	}
 	if err := statefile.Remove(q.root, m.name()); err != nil {
 		return fmt.Errorf("queued message in %s: %w", q.dir, err)
 	}
@@ -169,6 +179,9 @@ func (q *queue) remove(m *Message) error {
 // give moves a message to failed/, where the newest are kept.
 func (q *queue) give(m *Message) error {
 	q.forget(m)
+	if q.root == nil {
+		return nil
+	}
 	old := filepath.Join(q.dir, failedDir)
 	if err := os.Rename(filepath.Join(q.dir, m.name()), filepath.Join(old, m.name())); err != nil {
 		return fmt.Errorf("give message up: %w", err)
@@ -177,6 +190,8 @@ func (q *queue) give(m *Message) error {
 	if err != nil {
 		return fmt.Errorf("give message up: %w", err)
 	}
+	// By the time in the id: numbers begin anew when the queue has been empty.
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return strings.Compare(idOf(a.Name()), idOf(b.Name())) })
 	for _, e := range entries[:max(0, len(entries)-keepOld)] {
 		if err := os.Remove(filepath.Join(old, e.Name())); err != nil {
 			return fmt.Errorf("give message up: %w", err)
@@ -192,7 +207,18 @@ func (q *queue) forget(m *Message) {
 	q.list = slices.DeleteFunc(q.list, func(o *Message) bool { return o == m })
 }
 
-func (q *queue) close() error { return errors.Join(q.root.Close(), q.lock.Close()) }
+// idOf is the part of a file's name behind the number.
+func idOf(name string) string {
+	_, id, _ := strings.Cut(name, "-")
+	return id
+}
+
+func (q *queue) close() error {
+	if q.root == nil {
+		return nil
+	}
+	return errors.Join(q.root.Close(), q.lock.Close())
+}
 
 // newID draws a ULID.
 func (n *Notifier) newID(now time.Time) (string, error) {

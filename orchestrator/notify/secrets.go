@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +31,8 @@ func hide(err error, secrets ...string) error {
 		return nil
 	}
 	text := err.Error()
+	// The longest first, so that no part of one remains.
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
 	for _, s := range secrets {
 		if len(s) == 0 {
 			continue
@@ -41,8 +44,11 @@ func hide(err error, secrets ...string) error {
 	if text == err.Error() {
 		return err
 	}
-	if errors.As(err, new(*RefusedError)) {
+	switch {
+	case errors.As(err, new(*RefusedError)):
 		return &RefusedError{errors.New(text)}
+	case errors.As(err, new(*LaterError)):
+		return &LaterError{errors.New(text)}
 	}
 	return errors.New(text)
 }

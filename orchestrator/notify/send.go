@@ -9,43 +9,67 @@ import (
 	netmail "net/mail"
 	"net/textproto"
 	"strings"
+	"time"
 
 	gomail "github.com/wneessen/go-mail"
 )
 
 // send makes one connection for one mail. The library leaves a connection open when a login fails, and does not look at the context once it is connected: so it
-// is closed here in either case.
-func (b *mailbox) send(ctx context.Context, m Message, password string) error {
+// is closed here in either case. attached: the mail had some of the log with it.
+func (b *mailbox) send(ctx context.Context, m Message, password string, part portion, why error) (attached bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	letter, err := b.compose(ctx, m)
+	letter, attached, err := b.compose(ctx, m, part, why)
 	if err != nil {
-		return err
+		return attached, err
 	}
 	dial, done := b.dialer()
 	client, err := b.client(password, dial)
 	if err != nil {
-		return err
+		return attached, err
 	}
 	stop := context.AfterFunc(ctx, done)
 	defer stop()
 	defer done()
 	err = client.DialAndSendWithContext(ctx, letter)
 	if err == nil || letter.IsDelivered() { // after that only the goodbye can have gone wrong
-		return nil
+		return attached, nil
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+		return attached, fmt.Errorf("%w (%w)", context.Cause(ctx), err)
 	}
-	return classify(err)
+	return attached, classify(err)
 }
 
-// classify marks what the server refuses for good.
+// inContent tells whether a mail went wrong when its content was sent, by which step everything else had been taken.
+func inContent(err error) (code int, ok bool) {
+	var send *gomail.SendError
+	if !errors.As(err, &send) {
+		return 0, false
+	}
+	switch send.Reason {
+	case gomail.ErrSMTPData, gomail.ErrWriteContent, gomail.ErrSMTPDataClose:
+		return send.ErrorCode(), true
+	}
+	return 0, false
+}
+
+// tooMuch tells whether a mail may be too long for the server, or for the line to it: it is refused for good, there is no room for it (452), or the connection
+// broke in its content. Another answer, such as 451, means the same mail at another time.
+func tooMuch(err error) bool {
+	code, ok := inContent(err)
+	return ok && (code == 0 || code == 452 || code/100 == 5)
+}
+
+// classify marks what the server refuses for good, and what may be this mail's fault.
 func classify(err error) error {
 	var send *gomail.SendError
 	if errors.As(err, &send) {
 		if c := send.ErrorCode(); c >= 500 && c < 600 {
 			return &RefusedError{err}
+		}
+		if _, ok := inContent(err); ok {
+			return &LaterError{err}
 		}
 		return err
 	}
@@ -62,21 +86,17 @@ func (b *mailbox) dialer() (gomail.DialContextFunc, func()) {
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, b.mail.timeout())
 		defer cancel()
-		var conn net.Conn
-		var err error
-		if b.mail.Security == TLS {
-			config, e := b.mail.tlsConfig()
-			if e != nil {
-				return nil, e
-			}
-			conn, err = (&tls.Dialer{Config: config}).DialContext(ctx, network, addr)
-		} else {
-			conn, err = (&net.Dialer{}).DialContext(ctx, network, addr)
-		}
+		raw, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		conns <- conn         // the library dials once
+		conn := net.Conn(&steady{raw, b.mail.timeout()})
+		if b.mail.Security == TLS {
+			if conn, err = b.handshake(ctx, conn); err != nil {
+				return nil, errors.Join(err, raw.Close())
+			}
+		}
+		conns <- raw          // the library dials once
 		if ctx.Err() != nil { // the one who closes may have come before
 			return nil, errors.Join(context.Cause(ctx), conn.Close())
 		}
@@ -93,6 +113,41 @@ func (b *mailbox) dialer() (gomail.DialContextFunc, func()) {
 		}
 	}
 }
+
+func (b *mailbox) handshake(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	config, err := b.mail.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	c := tls.Client(conn, config)
+	return c, c.HandshakeContext(ctx)
+}
+
+// steady is a connection on which each read and each write has a deadline of its own. The library has one for all of a mail, which a long log would not
+// meet on a slow line, however often it is tried.
+type steady struct {
+	net.Conn
+	timeout time.Duration
+}
+
+func (s *steady) Read(p []byte) (int, error) {
+	if err := s.Conn.SetReadDeadline(time.Now().Add(s.timeout)); err != nil {
+		return 0, err
+	}
+	return s.Conn.Read(p)
+}
+
+func (s *steady) Write(p []byte) (int, error) {
+	if err := s.Conn.SetWriteDeadline(time.Now().Add(s.timeout)); err != nil {
+		return 0, err
+	}
+	return s.Conn.Write(p)
+}
+
+// The library's deadlines are not taken.
+func (s *steady) SetDeadline(time.Time) error      { return nil }
+func (s *steady) SetReadDeadline(time.Time) error  { return nil }
+func (s *steady) SetWriteDeadline(time.Time) error { return nil }
 
 func (b *mailbox) client(password string, dial gomail.DialContextFunc) (*gomail.Client, error) {
 	m := &b.mail
@@ -131,27 +186,29 @@ func (b *mailbox) client(password string, dial gomail.DialContextFunc) (*gomail.
 	return client, nil
 }
 
-// compose makes the mail. All recipients are in its header, and one in its envelope.
-func (b *mailbox) compose(ctx context.Context, m Message) (*gomail.Msg, error) {
+// compose makes the mail, and tells whether some of the log is attached. All recipients are in its header, and one in its envelope.
+func (b *mailbox) compose(ctx context.Context, m Message, part portion, why error) (_ *gomail.Msg, attached bool, err error) {
 	parsed, err := b.mail.Templates.parse()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	log, note, err := b.mail.attachment(ctx, m.Event.Run)
+	log, note, err := b.mail.attachment(ctx, m.Event.Run, part, why)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	subject, body, err := parsed.render(newPage(m, note))
+	page := newPage(m, note)
+	page.Description = b.mail.Description
+	subject, body, err := parsed.render(page)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	letter := gomail.NewMsg()
 	from, err := netmail.ParseAddress(b.mail.From)
 	if err != nil {
-		return nil, fmt.Errorf("from %q: %w", b.mail.From, err)
+		return nil, false, fmt.Errorf("from %q: %w", b.mail.From, err)
 	}
 	if err := errors.Join(letter.FromFormat(from.Name, from.Address), letter.AddBcc(b.address())); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	letter.SetGenHeaderPreformatted("To", b.header())
 	letter.Subject(subject)
@@ -165,10 +222,10 @@ func (b *mailbox) compose(ctx context.Context, m Message) (*gomail.Msg, error) {
 	letter.SetBodyString(gomail.TypeTextPlain, strings.ToValidUTF8(body, "\uFFFD"))
 	if log != nil {
 		if err := letter.AttachReader(log.name, log.reader(), gomail.WithFileContentType(gomail.ContentType(log.kind))); err != nil {
-			return nil, fmt.Errorf("attach log: %w", err)
+			return nil, false, fmt.Errorf("attach log: %w", err)
 		}
 	}
-	return letter, nil
+	return letter, log != nil, nil
 }
 
 // header is the field To, one address a line so that none gets longer than mail allows.

@@ -18,12 +18,13 @@ type Templates struct {
 
 // Page is what templates can use.
 type Page struct {
-	Host  string
-	Date  string // of the event, in local time, to the minute
-	Event orchestrator.Event
-	Count int    // equal events that are in it
-	First string // when the first of them was
-	Log   string // what is attached, or why nothing is; empty: there is no run
+	Description string // of the installation, by the configuration
+	Host        string
+	Date        string // of the event, in local time, to the minute
+	Event       orchestrator.Event
+	Count       int    // equal events that are in it
+	First       string // when the first of them was
+	Log         string // what is attached, or why nothing is; empty: there is no run
 }
 
 // Failed, OK and Warned tell severities apart in templates.
@@ -40,7 +41,7 @@ func (p Page) OK() bool {
 // DefaultTemplates has the predecessor's subjects: "HOST BACKUP OK." and "HOST DATE FAILURE!!!", with what it is about behind.
 func DefaultTemplates() Templates {
 	return Templates{
-		Subject: `{{.Host}} {{if .OK}}BACKUP OK. {{else if .Failed}}{{.Date}} FAILURE!!! {{else if .Warned}}{{.Date}} WARNING: {{end}}{{.Event.Subject}}` +
+		Subject: `{{with .Description}}{{.}} {{end}}{{.Host}} {{if .OK}}BACKUP OK. {{else if .Failed}}{{.Date}} FAILURE!!! {{else if .Warned}}{{.Date}} WARNING: {{end}}{{.Event.Subject}}` +
 			`{{if gt .Count 1}} ({{.Count}} times){{end}}`,
 		Body: `What:  {{.Event.Subject}}
 Where: {{.Host}}{{with .Event.Machine}}, machine {{.}}{{end}}{{with .Event.Volume}}, volume {{.}}{{end}}{{with .Event.Run}}, run {{.}}{{end}}
@@ -96,7 +97,9 @@ func (t texts) render(p Page) (subject, body string, err error) {
 }
 
 func newPage(m Message, log string) Page {
-	return Page{Host: m.Host, Date: stamp(m.Event.Time), Event: m.Event, Count: m.Count, First: stamp(m.First), Log: log}
+	e := m.Event
+	e.Subject, e.Machine, e.Volume = oneLine(e.Subject), oneLine(e.Machine), oneLine(e.Volume) // a name may have a line end in it
+	return Page{Host: m.Host, Date: stamp(e.Time), Event: e, Count: m.Count, First: stamp(m.First), Log: log}
 }
 
 func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04") }
@@ -104,7 +107,7 @@ func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04") }
 // oneLine makes a subject of whatever it gets: names of files and machines may have anything in them.
 func oneLine(text string) string {
 	text = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' || r == unicode.ReplacementChar {
 			return ' '
 		}
 		return r

@@ -29,7 +29,7 @@ func (h *Webhook) Name() string { return "webhook:" + h.Label }
 
 // Wants all but starts of runs.
 func (h *Webhook) Wants(e orchestrator.Event) bool {
-	return e.Kind != RunStarted && (!h.ErrorOnly || e.Severity != orchestrator.Info || e.Kind == orchestrator.TestMail)
+	return e.Kind != RunStarted && (!h.ErrorOnly || matters(e))
 }
 
 // Lifetime is that of the notifier.
@@ -55,7 +55,7 @@ func (h *Webhook) Send(ctx context.Context, m Message) error {
 		return fmt.Errorf("webhook %s: address: %w", h.Label, err)
 	}
 	header := http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {m.ID}}
-	secrets := []string{address}
+	secrets := partsOf(address)
 	for name, secret := range h.Headers {
 		value, err := secret.value()
 		if err != nil {
@@ -94,19 +94,48 @@ func (p *Ping) Send(ctx context.Context, m Message) error {
 	if err != nil {
 		return fmt.Errorf("ping: address: %w", err)
 	}
-	base = strings.TrimRight(strings.TrimSpace(base), "/")
-	address := base
-	switch {
-	case m.Event.Kind == RunStarted:
-		address += "/start"
-	case m.Event.Severity != orchestrator.Info:
-		address += "/fail"
-	}
-	text := m.Host + " " + m.Event.Subject + "\n"
+	address := pingAddress(strings.TrimSpace(base), m.Event)
+	text := m.Host + " " + oneLine(m.Event.Subject) + "\n"
 	if err := post(ctx, p.Client, address, http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, []byte(text)); err != nil {
-		return hide(fmt.Errorf("ping: %w", err), address, base)
+		return hide(fmt.Errorf("ping: %w", err), append(partsOf(address), partsOf(base)...)...)
 	}
 	return nil
+}
+
+// pingAddress is where an event is told: behind the path, in front of a query.
+func pingAddress(base string, e orchestrator.Event) string {
+	path, query, asked := strings.Cut(base, "?")
+	path = strings.TrimRight(path, "/")
+	switch {
+	case e.Kind == RunStarted:
+		path += "/start"
+	case e.Severity != orchestrator.Info:
+		path += "/fail"
+	}
+	if asked {
+		path += "?" + query
+	}
+	return path
+}
+
+// partsOf are an address and the parts of it that may be a token: a server that does not know one quotes it.
+func partsOf(address string) []string {
+	const shortest = 8
+	list := []string{address, strings.TrimSpace(address)}
+	u, err := url.Parse(strings.TrimSpace(address))
+	if err != nil {
+		return list
+	}
+	parts := append(strings.Split(u.Path, "/"), u.RequestURI(), u.Path)
+	for _, values := range u.Query() {
+		parts = append(parts, values...)
+	}
+	for _, p := range parts {
+		if len(p) >= shortest {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // answerTime is how long a web server may take, the connection included.
@@ -140,8 +169,14 @@ func post(ctx context.Context, client *http.Client, address string, header http.
 	switch c := answer.StatusCode; {
 	case c/100 == 2:
 		return nil
+	case c/100 == 3:
+		return fmt.Errorf("post: answer %s: it points elsewhere, and is not followed because the address may have a token in it; want the last address", answer.Status)
 	case c/100 == 4 && c != http.StatusRequestTimeout && c != http.StatusTooManyRequests && c != http.StatusTooEarly && c != http.StatusLocked:
 		return &RefusedError{fmt.Errorf("post: answer %s: %s", answer.Status, oneLine(string(said)))}
 	}
-	return fmt.Errorf("post: answer %s: %s", answer.Status, oneLine(string(said)))
+	err = fmt.Errorf("post: answer %s: %s", answer.Status, oneLine(string(said)))
+	if answer.StatusCode == http.StatusInternalServerError { // it may be what was posted
+		return &LaterError{err}
+	}
+	return err
 }

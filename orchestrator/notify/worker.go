@@ -13,6 +13,7 @@ type worker struct {
 	channel  Channel
 	failures int                    // in a row
 	refused  map[*Message]time.Time // not to be tried before: refused, and the next one may pass
+	tries    map[*Message]int       // that ended with a LaterError
 	retry    time.Time              // the channel is not used before
 }
 
@@ -35,7 +36,7 @@ func (w *worker) pick() (*Message, time.Duration, <-chan struct{}) {
 	defer n.mu.Unlock()
 	w.expireLocked()
 	now := n.options.Clock.Now()
-	if w.retry.Sub(now) > 2*n.options.Longest { // the clock was set back
+	if w.retry.Sub(now) > w.farthest() { // the clock was set back
 		w.retry = now
 	}
 	var earliest time.Time
@@ -43,12 +44,7 @@ func (w *worker) pick() (*Message, time.Duration, <-chan struct{}) {
 		if !slices.Contains(m.Channels, w.channel.Name()) {
 			continue
 		}
-		due := m.After
-		for _, t := range []time.Time{w.retry, w.refused[m]} {
-			if t.After(due) {
-				due = t
-			}
-		}
+		due := w.due(m, now)
 		if !due.After(now) {
 			m.busy++
 			return m, 0, nil
@@ -61,6 +57,22 @@ func (w *worker) pick() (*Message, time.Duration, <-chan struct{}) {
 		return nil, 0, n.change
 	}
 	return nil, earliest.Sub(now), n.change
+}
+
+// farthest is how far away the end of a wait can be; one that is farther is of a clock that was set back since.
+func (w *worker) farthest() time.Duration {
+	return max(2*w.n.options.Longest, w.n.options.Quiet, longestQuiet)
+}
+
+// due is when a message may be tried on this channel.
+func (w *worker) due(m *Message, now time.Time) time.Time {
+	due := now
+	for _, t := range []time.Time{m.After, w.retry, w.refused[m]} {
+		if t.After(due) && t.Sub(now) <= w.farthest() {
+			due = t
+		}
+	}
+	return due
 }
 
 // pace is how long a worker sleeps at most before it looks at the clock, which may have been set.
@@ -106,11 +118,11 @@ func (w *worker) done(ctx context.Context, m *Message, err error) {
 	name := w.channel.Name()
 	if err == nil {
 		w.failures, w.retry = 0, time.Time{}
-		delete(w.refused, m)
-		if !m.sent && !single(m.Event.Kind) {
-			n.quiet = append(n.quiet, told{m.Event, now})
+		w.forget(m)
+		if !m.Told {
+			w.kept(n.calmLocked(m.Event, now))
 		}
-		m.sent = true
+		m.Told = true
 		m.Channels = slices.DeleteFunc(slices.Clone(m.Channels), func(c string) bool { return c == name })
 		w.kept(n.settleLocked(m))
 		return
@@ -120,17 +132,32 @@ func (w *worker) done(ctx context.Context, m *Message, err error) {
 	}
 	m.Attempts++
 	m.Problem = name + ": " + err.Error()
-	var refused *RefusedError
-	if errors.As(err, &refused) {
+	if errors.As(err, new(*LaterError)) {
+		w.tries[m]++
+	}
+	switch {
+	case errors.As(err, new(*RefusedError)):
 		// For good: but a password or a filter can be put right before the message is too old.
 		w.refused[m] = now.Add(w.backoff(m.Attempts + 4))
 		n.options.Log.Errorf("%s refuses %q, which is tried again until it is %s old: %v", name, m.Event.Subject, w.lifetime(), err)
-	} else {
+	case w.tries[m] >= patience && errors.As(err, new(*LaterError)):
+		// It may be this message, and not the other side: those behind it must not wait for it until it is too old.
+		w.refused[m] = now.Add(w.backoff(w.tries[m]))
+		n.options.Log.Warnf("%s does not take %q, the next message goes first: %v", name, m.Event.Subject, err)
+	default:
 		w.failures++
 		w.retry = now.Add(w.backoff(w.failures))
 		n.options.Log.Warnf("%s cannot be told of %q now, next attempt in %s: %v", name, m.Event.Subject, w.retry.Sub(now).Round(time.Second), err)
 	}
 	w.kept(n.queue.write(m))
+}
+
+// patience is how often a message is tried in its turn before the next one goes first.
+const patience = 3
+
+func (w *worker) forget(m *Message) {
+	delete(w.refused, m)
+	delete(w.tries, m)
 }
 
 // kept tells an error of the queue: the message is sent again by the next process, with the same id.
@@ -170,10 +197,10 @@ func (w *worker) expireLocked() {
 		if many := len(n.queue.list) > n.options.Limit && i == 0; !old && !many {
 			continue
 		}
-		delete(w.refused, m)
+		w.forget(m)
 		n.options.Log.Errorf("given up: %s was not told of %q of %s; %s", name, m.Event.Subject, m.First.Format(time.RFC3339), m.Problem)
 		m.Channels = slices.DeleteFunc(slices.Clone(m.Channels), func(c string) bool { return c == name })
-		if len(m.Channels) == 0 && !m.sent {
+		if len(m.Channels) == 0 && !m.Told {
 			w.kept(n.queue.give(m))
 		} else {
 			w.kept(n.settleLocked(m))

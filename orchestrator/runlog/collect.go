@@ -19,9 +19,10 @@ type Limits struct {
 	Bytes int64         // of all logs, the newest first
 }
 
-// Collect removes what is beyond a limit and returns the ids. A run in use stays, by whichever process, and counts; so does everything that is no log of
-// a run. What cannot be removed is in the error, and the others are removed still.
-func (l *Logs) Collect(limits Limits) ([]string, error) {
+// Collect removes what is beyond a limit and returns the ids. A run in use stays, by whichever process, and so do the newest run and those that are still
+// needed, for a message that waits; all of these count. So does everything that is no log of a run. What cannot be removed is in the error, and the others
+// are removed still.
+func (l *Logs) Collect(limits Limits, needed []string) ([]string, error) {
 	entries, err := os.ReadDir(l.dir)
 	if err != nil {
 		return nil, fmt.Errorf("collect logs of runs: %w", err)
@@ -46,6 +47,9 @@ func (l *Logs) Collect(limits Limits) ([]string, error) {
 			continue
 		}
 		runs, bytes = runs+1, bytes+info.Size()
+		if runs == 1 || slices.Contains(needed, id) {
+			continue
+		}
 		old := limits.Age > 0 && now.Sub(ulid.Time(parsed.Time())) > limits.Age
 		if !old && (limits.Runs <= 0 || runs <= limits.Runs) && (limits.Bytes <= 0 || bytes <= limits.Bytes) {
 			continue

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -30,12 +29,12 @@ type Sample struct {
 	Checked time.Time     `json:"verified"` // when it was verified; zero: it was not
 }
 
-// Ratio is bytes read for each byte written, 0 if nothing was written.
-func (s Sample) Ratio() float64 {
-	if s.Written <= 0 {
-		return 0
+// same tells whether two samples are of the same thing.
+func (s Sample) same(o Sample) bool {
+	if s.Backup != "" || o.Backup != "" {
+		return s.Backup == o.Backup
 	}
-	return float64(s.Read) / float64(s.Written)
+	return s.Run == o.Run
 }
 
 // keep is how many samples of a machine are kept: a year of daily runs.
@@ -52,20 +51,49 @@ type Trend struct {
 	Samples []Sample      `json:"samples"` // in the order in which they came, the newest last
 }
 
-// VerifiedAge is how long ago the newest verified backup was verified; false: there is none.
-func (t Trend) VerifiedAge(now time.Time) (time.Duration, bool) {
+// Verified is when the newest verified backup was verified; zero: there is none.
+func (t Trend) Verified() time.Time {
 	for _, s := range slices.Backward(t.Samples) {
 		if !s.Checked.IsZero() {
-			return now.Sub(s.Checked), true
+			return s.Checked
 		}
 	}
-	return 0, false
+	return time.Time{}
 }
 
-// LastGood returns the newest sample with result OK; false: there is none.
+// Ratio is bytes read for each byte written, over all runs; 0 if nothing was written.
+func (t Trend) Ratio() float64 {
+	if t.Written <= 0 {
+		return 0
+	}
+	return float64(t.Read) / float64(t.Written)
+}
+
+// Usual is the mean duration of the newest good samples before the last good one, ten at most; 0 if there are none.
+func (t Trend) Usual() time.Duration {
+	var sum time.Duration
+	n := -1 // the last one is what is compared with them
+	for _, s := range slices.Backward(t.Samples) {
+		if !s.Result.made() {
+			continue
+		}
+		if n++; n > 0 {
+			sum += s.Took
+		}
+		if n == 10 {
+			break
+		}
+	}
+	if n <= 0 {
+		return 0
+	}
+	return sum / time.Duration(n)
+}
+
+// LastGood returns the newest sample of a backup that was made; false: there is none.
 func (t Trend) LastGood() (Sample, bool) {
 	for _, s := range slices.Backward(t.Samples) {
-		if s.Result == OK {
+		if s.Result.made() {
 			return s, true
 		}
 	}
@@ -78,13 +106,8 @@ type Counters struct {
 	mu  sync.Mutex // one update at a time; a file is read, written and synced under it, no other lock is taken
 }
 
-// OpenCounters opens the directory, which is made if it is missing.
-func OpenCounters(dir string) (*Counters, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("open counters: %w", err)
-	}
-	return &Counters{dir: dir}, nil
-}
+// NewCounters are those in a directory, which is made by the first Add.
+func NewCounters(dir string) *Counters { return &Counters{dir: dir} }
 
 // path of a machine: any UTF-8 may be its name, and different names have different files.
 func (c *Counters) path(machine string) string {
@@ -95,7 +118,7 @@ func (c *Counters) path(machine string) string {
 	return filepath.Join(c.dir, name+".json")
 }
 
-// Add adds a sample. A sample with the run and the backup of an earlier one replaces it, as after a late verification. If the file cannot be decoded it is
+// Add adds a sample. One of the same backup, or of the same run where there is none, replaces the earlier one. If the file cannot be decoded it is
 // kept beside as .broken and a new one is begun, which the error says; the sample is in it.
 func (c *Counters) Add(machine string, s Sample) error {
 	if machine == "" {
@@ -103,6 +126,32 @@ func (c *Counters) Add(machine string, s Sample) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.addLocked(machine, s)
+}
+
+// Change applies fn to the sample of a backup, as after a late verification, and does nothing where there is none.
+func (c *Counters) Change(machine, backup string, fn func(*Sample)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, err := c.read(c.path(machine))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(t.Samples, func(s Sample) bool { return s.Backup == backup })
+	if i < 0 || backup == "" {
+		return nil
+	}
+	s := t.Samples[i]
+	if fn(&s); s == t.Samples[i] {
+		return nil
+	}
+	return c.addLocked(machine, s)
+}
+
+func (c *Counters) addLocked(machine string, s Sample) error {
 	t, broken := c.read(c.path(machine))
 	switch {
 	case errors.Is(broken, os.ErrNotExist):
@@ -122,7 +171,7 @@ func (c *Counters) Add(machine string, s Sample) error {
 }
 
 func (t *Trend) add(s Sample) {
-	if i := slices.IndexFunc(t.Samples, func(o Sample) bool { return o.Run == s.Run && o.Backup == s.Backup }); i >= 0 {
+	if i := slices.IndexFunc(t.Samples, s.same); i >= 0 {
 		t.count(t.Samples[i], -1)
 		t.Samples[i] = s
 	} else {
@@ -151,29 +200,6 @@ func (c *Counters) Get(machine string) (Trend, error) {
 	return t, err
 }
 
-// All returns the trends of all machines that can be read, in the order of their names; the error has the others.
-func (c *Counters) All() ([]Trend, error) {
-	entries, err := os.ReadDir(c.dir)
-	if err != nil {
-		return nil, fmt.Errorf("read counters: %w", err)
-	}
-	var all []Trend
-	var errs []error
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), ".json") || !e.Type().IsRegular() {
-			continue
-		}
-		t, err := c.read(filepath.Join(c.dir, e.Name()))
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		all = append(all, t)
-	}
-	slices.SortFunc(all, func(a, b Trend) int { return strings.Compare(a.Machine, b.Machine) })
-	return all, errors.Join(errs...)
-}
-
 func (c *Counters) read(path string) (Trend, error) {
 	var t Trend
 	text, err := os.ReadFile(path)
@@ -194,6 +220,9 @@ func (c *Counters) write(t Trend) error {
 	text, err := json.Marshal(t)
 	if err != nil {
 		return fmt.Errorf("counters of %s: %w", t.Machine, err)
+	}
+	if err := os.MkdirAll(c.dir, 0o750); err != nil {
+		return fmt.Errorf("counters: %w", err)
 	}
 	root, err := os.OpenRoot(c.dir)
 	if err != nil {

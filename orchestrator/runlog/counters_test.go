@@ -13,10 +13,7 @@ import (
 
 func TestCounters(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "counters")
-	c, err := runlog.OpenCounters(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := runlog.NewCounters(dir)
 	machines := []string{"dc", "dc-2", "Büro 2", "..", ".", "a/b", "a%2Fb", strings.Repeat("ü", 120), strings.Repeat("ü", 119) + "x", "%sha256-00"}
 	for i, m := range machines {
 		for n := range i + 1 {
@@ -29,29 +26,28 @@ func TestCounters(t *testing.T) {
 			}
 		}
 	}
-	all, err := c.All()
-	if err != nil || len(all) != len(machines) {
-		t.Fatalf("%d machines, %v, want %d", len(all), err, len(machines))
+	if files, err := os.ReadDir(dir); err != nil || len(files) != len(machines) {
+		t.Fatalf("%d files, %v, want one for each of %d machines", len(files), err, len(machines))
 	}
 	for i, m := range machines {
 		have, err := c.Get(m)
 		if err != nil || have.Machine != m || have.Runs != i+1 || have.Failed != (i+1)/2 || have.Read != int64(i+1)*1000 || have.Took != time.Duration(i+1)*time.Minute {
 			t.Errorf("%q: have %+v, %v", m, have, err)
 		}
-		if good, ok := have.LastGood(); !ok || good.Run != strconv.Itoa(i/2*2) || good.Ratio() != 10 {
+		if good, ok := have.LastGood(); !ok || good.Run != strconv.Itoa(i/2*2) || have.Ratio() != 10 {
 			t.Errorf("%q: last good %+v", m, good)
 		}
 	}
-	if _, verified := all[0].VerifiedAge(start); verified {
-		t.Error("verified, and nothing ever was")
+	if have, err := c.Get("dc"); err != nil || !have.Verified().IsZero() {
+		t.Errorf("verified at %s, %v, and nothing ever was", have.Verified(), err)
 	}
 	late := runlog.Sample{Run: "0", Read: 1000, Written: 100, Took: time.Minute, Result: runlog.OK, Checked: start.Add(time.Hour)} // in place of the first one
 	if err := c.Add("dc", late); err != nil {
 		t.Fatal(err)
 	}
 	have, err := c.Get("dc")
-	if age, ok := have.VerifiedAge(start.Add(3 * time.Hour)); err != nil || !ok || age != 2*time.Hour || have.Runs != 1 || have.Read != 1000 {
-		t.Errorf("after a late verification: %s, %v, %+v, %v", age, ok, have, err)
+	if err != nil || !have.Verified().Equal(start.Add(time.Hour)) || have.Runs != 1 || have.Read != 1000 {
+		t.Errorf("after a late verification: %+v, %v", have, err)
 	}
 	if none, err := c.Get("unknown"); err != nil || none.Runs != 0 {
 		t.Errorf("unknown: %+v, %v", none, err)
@@ -62,10 +58,7 @@ func TestCounters(t *testing.T) {
 }
 
 func TestCountersMany(t *testing.T) {
-	c, err := runlog.OpenCounters(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := runlog.NewCounters(t.TempDir())
 	for n := range 405 {
 		if err := c.Add("dc", runlog.Sample{Run: strconv.Itoa(n), Written: 1, Result: runlog.OK}); err != nil {
 			t.Fatal(err)
@@ -78,10 +71,7 @@ func TestCountersMany(t *testing.T) {
 
 func TestCountersBroken(t *testing.T) {
 	dir := t.TempDir()
-	c, err := runlog.OpenCounters(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := runlog.NewCounters(dir)
 	path := filepath.Join(dir, "dc.json")
 	if err := os.WriteFile(path, []byte(`{"machine":"dc","runs":`), 0o600); err != nil {
 		t.Fatal(err)
@@ -103,5 +93,34 @@ func TestCountersBroken(t *testing.T) {
 	}
 	if _, err := c.Get("mail"); err == nil || !strings.Contains(err.Error(), `they are of "dc"`) {
 		t.Errorf("counters of another machine: %v", err)
+	}
+}
+
+// TestCountersChange: what comes to be known later goes into the sample of that backup, once.
+func TestCountersChange(t *testing.T) {
+	c := runlog.NewCounters(t.TempDir())
+	if err := c.Change("dc", "dc-1", func(s *runlog.Sample) { s.Written = 5 }); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []runlog.Sample{
+		{Run: "1", Backup: "dc-1", Result: runlog.Failed, Took: time.Minute}, {Run: "2", Result: runlog.Failed}, {Run: "3", Backup: "dc-3", Result: runlog.OK, Took: 3 * time.Minute, Read: 10},
+		{Run: "3", Backup: "dc-3", Result: runlog.OK, Took: 3 * time.Minute, Read: 10}, {Run: "4", Backup: "dc-4", Result: runlog.OK, Took: time.Hour},
+	} {
+		if err := c.Add("dc", s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		err := c.Change("dc", "dc-1", func(s *runlog.Sample) { s.Result, s.Written, s.Checked = runlog.OK, 7, start })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Change("dc", "", func(s *runlog.Sample) { s.Result = runlog.OK }); err != nil {
+		t.Fatal(err)
+	}
+	have, err := c.Get("dc")
+	if err != nil || have.Runs != 4 || have.Failed != 1 || have.Written != 7 || have.Read != 10 || !have.Verified().Equal(start) || have.Usual() != 2*time.Minute {
+		t.Errorf("have %+v, %v, usually %s", have, err, have.Usual())
 	}
 }

@@ -8,8 +8,8 @@
 //	run, err := logs.Begin(id, "backup of all machines")     id is a ULID
 //	logger.WithField(runlog.Field, id).Info("…")             goes to the run's file as well
 //	run.End(runlog.OK)
-//	logs.List()  logs.Find(prefix)  logs.Read(ctx, id, follow, fn)  logs.WriteText(ctx, id, w)  logs.Collect(limits)
-//	c, err := runlog.OpenCounters(dir); c.Add(machine, sample); c.Get(machine); c.All()
+//	logs.List()  logs.Find(prefix)  logs.Read(ctx, id, follow, fn)  logs.WriteText(ctx, id, w)  logs.Collect(limits, needed)
+//	c := runlog.NewCounters(dir); c.Add(machine, sample); c.Change(machine, backup, fn); c.Get(machine)
 //
 // # Files
 //

@@ -37,6 +37,9 @@ const (
 	Stopped Result = "stopped" // somebody asked for it
 )
 
+// made tells whether there is a backup.
+func (r Result) made() bool { return r == OK || r == Partial }
+
 func newLine(e *logrus.Entry) Line {
 	l := Line{Time: e.Time.UTC(), Level: e.Level.String(), Text: e.Message}
 	for k, v := range e.Data {

@@ -64,6 +64,7 @@ type Run struct {
 	mu    sync.Mutex // guards what follows; writes and syncs of the log happen under it, no other lock is taken
 	f     *os.File   // nil after End
 	err   error      // the first of a write
+	torn  bool       // the disk took a part of the last line
 	begun time.Time
 }
 
@@ -121,7 +122,12 @@ func (r *Run) write(line Line, durable bool) error {
 	if r.f == nil {
 		return fmt.Errorf("log of run %s: %w", r.id, os.ErrClosed)
 	}
-	_, err = r.f.Write(append(text, '\n'))
+	text = append(text, '\n')
+	if r.torn {
+		text = append([]byte{'\n'}, text...)
+	}
+	n, err := r.f.Write(text)
+	r.torn = err != nil && (n > 0 || r.torn)
 	if err == nil && durable {
 		err = r.f.Sync()
 	}

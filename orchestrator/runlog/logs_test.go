@@ -222,7 +222,7 @@ func TestKilled(t *testing.T) {
 	if _, err := logs.Begin(a, "second"); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("begin beside the process: %v", err)
 	}
-	if gone, err := logs.Collect(runlog.Limits{Age: time.Nanosecond}); err != nil || len(gone) != 0 {
+	if gone, err := logs.Collect(runlog.Limits{Age: time.Nanosecond}, nil); err != nil || len(gone) != 0 {
 		t.Errorf("collected %v, %v, want nothing: it is in use", gone, err)
 	}
 	if err := cmd.Process.Kill(); err != nil {
@@ -335,13 +335,17 @@ func TestCollect(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		limits runlog.Limits
-		want   []int // that stay; 0 is in use, 5 is the newest
+		needed []string // by a message that waits
+		want   []int    // that stay; 0 is in use, 5 is the newest
 	}{
-		{"no limit", runlog.Limits{}, []int{0, 1, 2, 3, 4, 5}},
-		{"count", runlog.Limits{Runs: 2}, []int{0, 4, 5}},
-		{"age", runlog.Limits{Age: 150 * time.Minute}, []int{0, 3, 4, 5}},
-		{"size", runlog.Limits{Bytes: 1000}, []int{0, 4, 5}},
-		{"all at once", runlog.Limits{Runs: 4, Age: 90 * time.Minute, Bytes: 1 << 20}, []int{0, 4, 5}},
+		{"no limit", runlog.Limits{}, nil, []int{0, 1, 2, 3, 4, 5}},
+		{"count", runlog.Limits{Runs: 2}, nil, []int{0, 4, 5}},
+		{"age", runlog.Limits{Age: 150 * time.Minute}, nil, []int{0, 3, 4, 5}},
+		{"size", runlog.Limits{Bytes: 1000}, nil, []int{0, 4, 5}},
+		{"all at once", runlog.Limits{Runs: 4, Age: 90 * time.Minute, Bytes: 1 << 20}, nil, []int{0, 4, 5}},
+		{"a message waits", runlog.Limits{Runs: 1}, []string{id(t, -3)}, []int{0, 2, 5}},
+		{"the newest alone is too long", runlog.Limits{Bytes: 10}, nil, []int{0, 5}},
+		{"all are too old", runlog.Limits{Age: time.Nanosecond}, nil, []int{0, 5}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			logs, _, _, dir := open(t)
@@ -358,7 +362,7 @@ func TestCollect(t *testing.T) {
 			if err := os.WriteFile(foreign, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := logs.Collect(c.limits); err != nil {
+			if _, err := logs.Collect(c.limits, c.needed); err != nil {
 				t.Fatal(err)
 			}
 			list, err := logs.List()

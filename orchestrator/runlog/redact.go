@@ -93,6 +93,8 @@ func (r *Redactor) value(v any) any {
 		return v
 	case string:
 		return r.Clean(x)
+	case []byte: // it would be written in base64
+		return r.Clean(string(x))
 	case error:
 		return r.Error(x)
 	}

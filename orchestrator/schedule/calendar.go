@@ -1,11 +1,6 @@
 package schedule
 
-import (
-	"context"
-	"time"
-
-	"tresor/orchestrator"
-)
+import "time"
 
 // Calendar is a parsed expression with its time zone. It never changes and may be used concurrently. The zero value is never due.
 type Calendar struct {
@@ -101,51 +96,4 @@ func (c Calendar) inDay(day, after time.Time, second bool) time.Time {
 // moment of a civil time in the zone of c. One that does not exist is the end of the gap.
 func (c Calendar) moment(day time.Time, h, m, s int, second bool) moment {
 	return resolve(time.Date(day.Year(), day.Month(), day.Day(), h, m, s, 0, time.UTC), c.zone, second)
-}
-
-// Missed returns the last moment in (last, now] at which c was due; zero if there is none, or if last is zero: nothing was expected of a
-// service that never ran.
-func (c Calendar) Missed(last, now time.Time) time.Time {
-	best := c.Next(last)
-	if last.IsZero() || best.IsZero() || best.After(now) {
-		return time.Time{}
-	}
-	// Halving the span takes far fewer steps than one for each run that was missed. None is due in (high, now].
-	for low, high := best, now; ; {
-		middle := low.Add(high.Sub(low) / 2)
-		next := c.Next(middle)
-		switch {
-		case !next.IsZero() && !next.After(now):
-			best, low = next, next
-		case middle.Equal(low):
-			return best
-		default:
-			high = middle
-		}
-	}
-}
-
-// pace is how long Wait sleeps at a time: a clock that is set, or a machine that was suspended, is noticed within it.
-const pace = 30 * time.Second
-
-// Wait sleeps until c is due after the present and returns that moment. With catchUp it returns at once what was missed since last, once however often that was.
-// It returns the context's error as soon as that ends, and the zero time without an error at once when c is never due.
-func (c Calendar) Wait(ctx context.Context, clock orchestrator.Clock, last time.Time, catchUp bool) (time.Time, error) {
-	now := clock.Now()
-	if missed := c.Missed(last, now); catchUp && !missed.IsZero() {
-		return missed, nil
-	}
-	for due := c.Next(now); ; {
-		now := clock.Now()
-		if due.IsZero() || !now.Before(due) {
-			return due, nil
-		}
-		// A clock that was set back must not make us wait for a due time of the future that it has left.
-		if earlier := c.Next(now); earlier.Before(due) {
-			due = earlier
-		}
-		if err := clock.Sleep(ctx, min(due.Sub(now), pace)); err != nil {
-			return time.Time{}, err
-		}
-	}
 }

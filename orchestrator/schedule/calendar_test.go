@@ -1,8 +1,6 @@
 package schedule_test
 
 import (
-	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -96,85 +94,4 @@ func TestParseErrors(t *testing.T) {
 			t.Errorf("parse %q: have error %v, want one with %q", text, err, want)
 		}
 	}
-}
-
-func TestMissed(t *testing.T) {
-	z := zone(t, "Europe/Berlin")
-	c := mustParse(t, "20:00", z)
-	at := func(day, hour int) time.Time { return time.Date(2026, 11, day, hour, 0, 0, 0, z) }
-	for _, k := range []struct {
-		name            string
-		last, now, want time.Time
-	}{
-		{"off for one run", at(10, 20), at(12, 8), at(11, 20)},
-		{"off for many: the last of them", at(1, 20), at(12, 8), at(11, 20)},
-		{"nothing missed", at(11, 20), at(12, 8), time.Time{}},
-		{"just now", at(11, 20), at(12, 20), at(12, 20)},
-		{"never ran", time.Time{}, at(12, 8), time.Time{}},
-		{"clock set back", at(20, 20), at(12, 8), time.Time{}},
-	} {
-		if have := c.Missed(k.last, k.now); !have.Equal(k.want) {
-			t.Errorf("%s: have %s, want %s", k.name, have, k.want)
-		}
-	}
-	r := random(t)
-	for range 200 { // against one step after the other
-		last := at(1, 0).Add(time.Duration(r.Int64N(int64(400 * time.Hour))))
-		now := last.Add(time.Duration(r.Int64N(int64(400 * time.Hour))))
-		want := time.Time{}
-		for n := c.Next(last); !n.After(now); n = c.Next(n) {
-			want = n
-		}
-		if have := c.Missed(last, now); !have.Equal(want) {
-			t.Fatalf("missed in (%s, %s]: have %s, want %s", last, now, have, want)
-		}
-	}
-}
-
-func TestWait(t *testing.T) {
-	start := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
-	c := mustParse(t, "20:00", time.UTC)
-	t.Run("due", func(t *testing.T) {
-		clock := &fakeClock{now: start}
-		due, err := c.Wait(context.Background(), clock, start.AddDate(0, 0, -7), false)
-		if want := start.Add(12 * time.Hour); err != nil || !due.Equal(want) || !clock.now.Equal(want) {
-			t.Errorf("have %s, %v at %s, want %s", due, err, clock.now, want)
-		}
-	})
-	t.Run("missed", func(t *testing.T) {
-		clock := &fakeClock{now: start}
-		due, err := c.Wait(context.Background(), clock, start.AddDate(0, 0, -7), true)
-		if want := start.Add(-12 * time.Hour); err != nil || !due.Equal(want) || clock.sleeps > 0 {
-			t.Errorf("have %s, %v after %d sleeps, want %s at once", due, err, clock.sleeps, want)
-		}
-	})
-	t.Run("suspended over it", func(t *testing.T) {
-		clock := &fakeClock{now: start}
-		clock.jump = func(c *fakeClock) { c.now = start.Add(50 * time.Hour) }
-		due, err := c.Wait(context.Background(), clock, start, false)
-		if want := start.Add(12 * time.Hour); err != nil || !due.Equal(want) || clock.sleeps != 1 {
-			t.Errorf("have %s, %v after %d sleeps, want %s after one", due, err, clock.sleeps, want)
-		}
-	})
-	t.Run("clock set back", func(t *testing.T) {
-		clock := &fakeClock{now: start}
-		back := true
-		clock.jump = func(c *fakeClock) {
-			if back {
-				c.now, back = start.AddDate(0, 0, -3), false
-			}
-		}
-		due, err := c.Wait(context.Background(), clock, start, false)
-		if want := start.AddDate(0, 0, -3).Add(12 * time.Hour); err != nil || !due.Equal(want) {
-			t.Errorf("have %s, %v, want %s", due, err, want)
-		}
-	})
-	t.Run("cancelled", func(t *testing.T) {
-		ctx, cancel := context.WithCancelCause(context.Background())
-		end := errors.New("the end")
-		clock := &fakeClock{now: start, jump: func(*fakeClock) { cancel(end) }}
-		if _, err := c.Wait(ctx, clock, start, false); !errors.Is(err, end) || clock.sleeps != 1 {
-			t.Errorf("have %v after %d sleeps, want %v after one", err, clock.sleeps, end)
-		}
-	})
 }

@@ -1,11 +1,12 @@
-// Package schedule owns when something is due: calendar expressions, blocked hours of a machine, and alerts about machines without a good
-// backup. It keeps no time of its own: moments and the clock are handed in, and it promises the same answer for the same question.
+// Package schedule owns when something is due: calendar expressions, blocked hours of a machine, and alerts about what does not happen: backups of a
+// machine, scrubs of a volume, anything at all. It keeps no time of its own: moments are handed in, and it promises the same answer for the same question,
+// and one message for each incident, whatever is started anew.
 //
 //	c, err := schedule.Parse("Mon..Fri 20:00", zone)     also "hourly", "*-*-1 04:30", cron's five fields
 //	c.Next(after)                                        first moment after that; zero: never
-//	c.Wait(ctx, clock, last, catchUp)                    sleeps until it is due; catchUp runs once what was missed since last
 //	schedule.Hours{From: 8, Till: 18}.Blocked(t)         hours in which a machine is left alone
-//	alerts.Check(now, []schedule.Watch{…})               events "no good backup of X since N h"
+//	alerts, err := schedule.OpenAlerts(file)
+//	alerts.Tell(now, []schedule.Watch{…}, notify)        "no successful backup of X since N h", once, and when it is over
 //
 // # Expressions
 //

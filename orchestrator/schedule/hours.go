@@ -33,15 +33,3 @@ func (h Hours) BlockedHour(hour int) bool {
 
 // Blocked tells whether t is among them, by the clock on the wall in t's own zone.
 func (h Hours) Blocked(t time.Time) bool { return h.BlockedHour(t.Hour()) }
-
-// Free returns the first moment from t on that is not blocked; zero if every hour is.
-func (h Hours) Free(t time.Time) time.Time {
-	for range 30 { // more hours than any day has
-		if !h.Blocked(t) {
-			return t
-		}
-		// The next hour on the wall begins after what is left of this one, also where the clocks change.
-		t = t.Add(time.Hour - time.Duration(t.Minute())*time.Minute - time.Duration(t.Second())*time.Second - time.Duration(t.Nanosecond()))
-	}
-	return time.Time{}
-}

@@ -9,13 +9,16 @@ import (
 	"tresor/orchestrator"
 )
 
-// admit tells whether a machine may be backed up to the buffer now. While it may not, the loop is held for a while; when that has lasted too long the
-// error is the machine's failure.
+// admit tells whether a machine may be backed up to the buffer now. While it may not, others have their turn; when that has lasted too long the error is the
+// machine's failure.
 func (s *Service) admit(ctx context.Context, m Machine, mem Memory) (ready bool, err error) {
 	set, now := s.settings(), s.p.Clock.Now()
 	why, err := s.hindrance(ctx, m, mem)
 	if err != nil || why == "" {
 		return err == nil, err
+	}
+	if s.nobodyFrees() {
+		return false, fmt.Errorf("no room on the buffer: %s", why)
 	}
 	since := mem.Waiting
 	if since.IsZero() {
@@ -32,15 +35,23 @@ func (s *Service) admit(ctx context.Context, m Machine, mem Memory) (ready bool,
 		s.notify(orchestrator.Event{Severity: orchestrator.Warning, Kind: orchestrator.NoSpace, Machine: m.Name, Subject: m.Name + " waits for the buffer",
 			Body: fmt.Sprintf("It has waited for %s: %s.", waited.Round(time.Minute), why), Advice: "Look at `tresor jobs`, and at what else lies on the buffer's disk."})
 	}
-	s.at("%s waits: %s", m.Name, why)
+	s.at(theRound, "%s waits: %s", m.Name, why)
 	s.mu.Lock()
-	s.hold = now.Add(set.Poll)
+	s.holdLocked(m.Name, now.Add(set.Poll))
 	s.mu.Unlock()
 	return false, s.change(func(st *State) {
 		mem := st.Machines[m.Name]
 		mem.Waiting, mem.Warned = since, mem.Warned || warn
 		st.Machines[m.Name] = mem
 	})
+}
+
+// nobodyFrees tells whether waiting for room is of no use: the loop ends by itself, and has no job whose end gives any.
+func (s *Service) nobodyFrees() bool {
+	m := s.moment()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.once && !s.patient && !m.due && !m.unknown
 }
 
 // hindrance is why a machine may not be backed up to the buffer now; empty: it may. Room is made of this machine's backups that may be removed, the

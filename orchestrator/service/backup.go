@@ -35,22 +35,16 @@ func (s *Service) doBackup(ctx context.Context, i int) error {
 	case r.Outcome == Waiting:
 		return s.beginMachine(ctx, i, m)
 	}
-	s.at("backup of %s", m.Name)
+	s.at(theStep, "backup of %s", m.Name)
 	event := s.happens()
-	var err error
-	if r.Way == ViaBuffer {
-		r, err = s.toBuffer(ctx, m, r)
-	} else {
-		r, err = s.toVolume(ctx, m, r)
-	}
+	r, err := s.oneMachine(ctx, m, r)
 	switch {
 	case wasCutBy(err):
 		// It goes on when the gate opens. Until then the loop serves other wishes.
 		s.waitFor(ctx, event, time.Time{})
 		return nil
 	case err != nil:
-		s.discard(ctx, r)
-		r.Outcome, r.Text = Failed, err.Error()
+		return err
 	case r.Outcome == Begun:
 		return nil
 	}
@@ -60,6 +54,40 @@ func (s *Service) doBackup(ctx context.Context, i int) error {
 	s.closeTrees(ctx, false)
 	return nil
 }
+
+// oneMachine backs a machine up, and gives it to further targets, also where the backup failed: they may be all that is left of it. An outcome of Begun
+// says that it is not over; an error, that it was cut off or that not even its outcome is known.
+func (s *Service) oneMachine(ctx context.Context, m Machine, r Result) (Result, error) {
+	var err error
+	if r.Way == ViaBuffer {
+		r, err = s.toBuffer(ctx, m, r)
+	} else {
+		r, err = s.toVolume(ctx, m, r)
+	}
+	var source *openError
+	switch {
+	case wasCutBy(err):
+		return r, err
+	case err != nil:
+		s.discard(ctx, r)
+		r.Outcome, r.Text = Failed, err.Error()
+		if errors.As(err, &source) { // nobody can read it
+			return r, nil
+		}
+	case r.Outcome == Begun:
+		return r, nil
+	}
+	return s.furtherTargets(ctx, m, r)
+}
+
+// openError is a source that cannot be read.
+type openError struct {
+	machine string
+	err     error
+}
+
+func (e *openError) Error() string { return "open " + e.machine + ": " + e.err.Error() }
+func (e *openError) Unwrap() error { return e.err }
 
 // discard removes what a failed backup has left on the buffer.
 func (s *Service) discard(ctx context.Context, r Result) {
@@ -81,7 +109,7 @@ func (s *Service) beginMachine(ctx context.Context, i int, m Machine) error {
 		way = chooseWay(s.settings().DirectRuns, mem.Direct)
 	}
 	if way == ViaBuffer && s.snapshot().Buffer == nil {
-		return s.result(i, Result{Outcome: Failed, Text: "there is no buffer"})
+		return s.result(i, Result{Outcome: Failed, Text: errNoBuffer.Error()})
 	}
 	if way == ViaBuffer {
 		ready, err := s.admit(ctx, m, mem)
@@ -107,6 +135,7 @@ func (s *Service) beginMachine(ctx context.Context, i int, m Machine) error {
 		st.admitted(&mem, s.p.Clock.Now())
 		mem.Backup, mem.Tried = name, begun
 		st.Machines[m.Name] = mem
+		s.holdLocked(m.Name, time.Time{})
 	})
 }
 
@@ -129,10 +158,11 @@ func (s *Service) result(i int, r Result) error {
 		if r.Begun.IsZero() {
 			r.Begun = now
 		}
+		r.Seconds = int64(now.Sub(r.Begun) / time.Second)
 		mem := st.Machines[r.Machine]
-		mem.Tried, mem.Error = r.Begun, ""
 		switch r.Outcome {
 		case Good, Partial:
+			mem.Tried, mem.Error = r.Begun, ""
 			st.Counters.Backups++
 			st.Counters.Bytes += r.Bytes
 			mem.Bytes, mem.Direct = r.Bytes, nextCount(r.Way, mem.Direct)
@@ -140,9 +170,10 @@ func (s *Service) result(i int, r Result) error {
 			st.Counters.Blocked++
 		default:
 			st.Counters.Failures++
-			mem.Error = r.Text
+			mem.Tried, mem.Error = r.Begun, r.Text
 		}
 		st.admitted(&mem, now)
+		s.holdLocked(r.Machine, time.Time{})
 		if st.Machines == nil {
 			st.Machines = map[string]Memory{}
 		}
@@ -173,7 +204,7 @@ func (s *Service) toVolume(ctx context.Context, m Machine, r Result) (Result, er
 		if err != nil {
 			return r, err
 		}
-		o := Order{Backup: r.Backup, Machine: m.Name, Kind: m.Source.Kind(), Begun: r.Begun, Roots: roots, Token: token, Skip: m.Skip}
+		o := Order{Backup: r.Backup, Machine: m.Name, Kind: m.Source.Kind(), Begun: r.Begun, Roots: roots, Token: token}
 		if _, err = s.p.Jobs.Add(ctx, o); err != nil {
 			return r, fmt.Errorf("job of %s: %w", r.Backup, err)
 		}
@@ -187,20 +218,28 @@ func (s *Service) toVolume(ctx context.Context, m Machine, r Result) (Result, er
 		if len(job.Partial) > 0 {
 			r.Outcome, r.Text = Partial, fmt.Sprintf("%d files could not be read, the first: %s", len(job.Partial), job.Partial[0])
 		}
-		return s.furtherTargets(ctx, m, r, job.Token)
+		return r, nil
 	case job.Ended:
 		return r, errors.New(orText(job.Error, "the job has ended without a backup"))
 	case job.Attempts > 0 && job.Error != "":
 		return r, fmt.Errorf("attempt %d: %s; it is tried again by itself", job.Attempts, job.Error)
 	}
-	s.mu.Lock()
-	trouble, stuck := s.trouble, s.stuck[r.Backup]
-	s.mu.Unlock()
-	if stuck != "" && trouble == "" {
-		return r, fmt.Errorf("%s; it is tried again by itself", stuck)
+	first, err := s.ahead(job)
+	if err == nil && first != "" {
+		err = fmt.Errorf("its copy waits for %s; the job stays", first)
 	}
-	if limit := s.settings().AdmissionLimit; trouble != "" && limit > 0 && s.p.Clock.Now().Sub(r.Begun) >= limit {
-		return r, fmt.Errorf("no volume since %s: %s; the job stays", r.Begun.Format(time.DateTime), trouble)
+	if err != nil {
+		return r, err
+	}
+	s.mu.Lock()
+	trouble, since, stuck := s.trouble, s.since, s.stuck[r.Backup]
+	s.mu.Unlock()
+	limit := s.settings().VolumeLimit
+	switch { // what nobody has tried yet is not stuck
+	case stuck.why != "" && !stuck.volume:
+		return r, fmt.Errorf("%s; it is tried again by itself", stuck.why)
+	case stuck.why != "" && trouble != "" && limit > 0 && s.p.Clock.Now().Sub(since) >= limit:
+		return r, fmt.Errorf("no volume since %s: %s; the job stays", since.UTC().Format(time.RFC3339), trouble)
 	}
 	s.waitFor(ctx, event, time.Time{})
 	return r, nil
@@ -226,9 +265,37 @@ func (s *Service) jobOf(backup string) (Job, bool, error) {
 	return list[i], true, nil
 }
 
+var errNoBuffer = errors.New("there is no buffer in the configuration")
+
+// ahead is the earlier job of the same machine that keeps this one waiting although it waits itself, for its next attempt; empty: there is none. A round
+// does not wait for that: the other machines would wait too.
+func (s *Service) ahead(job Job) (string, error) {
+	list, err := s.p.Jobs.List()
+	if err != nil {
+		return "", fmt.Errorf("list of jobs: %w", err)
+	}
+	i := slices.IndexFunc(list, func(j Job) bool { return j.Machine == job.Machine && !j.Ended })
+	if i < 0 || list[i].ID == job.ID {
+		return "", nil
+	}
+	s.mu.Lock()
+	due := s.stuck[list[i].Backup].until
+	s.mu.Unlock()
+	if list[i].After.After(due) {
+		due = list[i].After
+	}
+	if !due.After(s.p.Clock.Now()) {
+		return "", nil
+	}
+	return fmt.Sprintf("that of %s, which is tried again at %s", list[i].Backup, due.Format(time.RFC3339)), nil
+}
+
 // toBuffer backs a machine up to the buffer and makes the job that copies it from there.
 func (s *Service) toBuffer(ctx context.Context, m Machine, r Result) (Result, error) {
 	b := s.snapshot().Buffer
+	if b == nil { // since a reload
+		return r, errNoBuffer
+	}
 	job, found, err := s.jobOf(r.Backup)
 	if err != nil {
 		return r, err
@@ -238,7 +305,7 @@ func (s *Service) toBuffer(ctx context.Context, m Machine, r Result) (Result, er
 		if rec, err = s.fillBuffer(ctx, b, m, r); err != nil {
 			return r, err
 		}
-		if _, err = s.p.Jobs.Add(ctx, Order{Backup: r.Backup, Machine: m.Name, Kind: m.Source.Kind(), Begun: r.Begun, Buffer: b.Dir(r.Backup), Skip: m.Skip}); err != nil {
+		if _, err = s.p.Jobs.Add(ctx, Order{Backup: r.Backup, Machine: m.Name, Kind: m.Source.Kind(), Begun: r.Begun, Buffer: b.Dir(r.Backup)}); err != nil {
 			return r, fmt.Errorf("job of %s: %w", r.Backup, err)
 		}
 		s.tell()
@@ -247,7 +314,7 @@ func (s *Service) toBuffer(ctx context.Context, m Machine, r Result) (Result, er
 	if len(rec.Partial) > 0 {
 		r.Outcome, r.Text = Partial, fmt.Sprintf("%d files could not be read, the first: %s", len(rec.Partial), rec.Partial[0])
 	}
-	return s.furtherTargets(ctx, m, r, "")
+	return r, nil
 }
 
 // fillBuffer makes the backup on the buffer, unless a run before a crash has made it.
@@ -284,6 +351,8 @@ func cutOr(ctx context.Context, err error) error {
 
 // openFor opens the source of a backup, or finds it open.
 func (s *Service) openFor(ctx context.Context, m Machine, backup, token string) ([]orchestrator.Root, string, error) {
+	s.opening.Lock()
+	defer s.opening.Unlock()
 	s.mu.Lock()
 	have := s.trees[backup]
 	s.mu.Unlock()
@@ -297,7 +366,7 @@ func (s *Service) openFor(ctx context.Context, m Machine, backup, token string) 
 	defer done()
 	t, err := m.Source.Open(ctx, token)
 	if err != nil {
-		return nil, "", cutOr(ctx, fmt.Errorf("open %s: %w", m.Name, err))
+		return nil, "", cutOr(ctx, &openError{m.Name, err})
 	}
 	s.mu.Lock()
 	s.trees[backup] = &openTree{t, m.Name}
@@ -350,15 +419,14 @@ func letGo(ctx context.Context, t orchestrator.Tree, again bool) error {
 }
 
 // furtherTargets gives the machine to those targets that did not have it yet. Their failures are told and do not spoil the backup.
-func (s *Service) furtherTargets(ctx context.Context, m Machine, r Result, token string) (Result, error) {
+func (s *Service) furtherTargets(ctx context.Context, m Machine, r Result) (Result, error) {
 	for _, t := range s.snapshot().Targets {
 		done := slices.ContainsFunc(r.Targets, func(x TargetState) bool { return x.Name == t.Name() })
 		if done || !slices.Contains(m.Targets, t.Name()) {
 			continue
 		}
-		err := s.oneTarget(ctx, t, m, r.Backup, token)
+		err := s.oneTarget(ctx, t, m, r.Backup)
 		if wasCutBy(err) {
-			r.Outcome = Begun
 			return r, err
 		}
 		ts := TargetState{Name: t.Name()}
@@ -384,8 +452,12 @@ func (s *Service) keepTargets(r Result) error {
 	})
 }
 
-func (s *Service) oneTarget(ctx context.Context, t Target, m Machine, backup, token string) error {
-	roots, _, err := s.openFor(ctx, m, backup, token)
+func (s *Service) oneTarget(ctx context.Context, t Target, m Machine, backup string) error {
+	job, _, err := s.jobOf(backup)
+	if err != nil {
+		return err
+	}
+	roots, _, err := s.openFor(ctx, m, backup, job.Token)
 	if err != nil {
 		return err
 	}
@@ -394,6 +466,6 @@ func (s *Service) oneTarget(ctx context.Context, t Target, m Machine, backup, to
 		return err
 	}
 	defer done()
-	s.at("%s to %s", m.Name, t.Name())
+	s.at(theStep, "%s to %s", m.Name, t.Name())
 	return cutOr(ctx, t.Backup(ctx, m.Name, roots))
 }

@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"tresor/orchestrator"
 )
+
+// ErrUnknown: there is nothing of that name.
+var ErrUnknown = errors.New("not found")
 
 // ErrBusy: the request cannot be fulfilled because of what is going on.
 var ErrBusy = errors.New("busy")
@@ -26,12 +30,12 @@ func (s *Service) RunNow(machines []string) error {
 			return
 		}
 		for owner, l := range st.Leases {
-			if owner != roundOwner && l.Rounds {
+			if owner != RoundOwner && l.Rounds {
 				refused = fmt.Errorf("%w: paused by %s; `tresor resume` ends that", ErrBusy, owner)
 				return
 			}
 		}
-		delete(st.Leases, roundOwner)
+		delete(st.Leases, RoundOwner)
 		st.Request = &Request{Machines: machines, Why: requested}
 	})
 	s.gate()
@@ -73,12 +77,23 @@ func (s *Service) Resume(owner string) (had bool, err error) {
 			return
 		}
 		delete(st.Leases, owner)
-		if owner == roundOwner && st.Round == nil && st.Request == nil {
+		if owner == RoundOwner && st.Round == nil && st.Request == nil {
 			st.Request = &Request{Why: "resumed"}
 		}
 	})
 	s.gate()
 	return had, err
+}
+
+// EndAll takes away the pauses of all owners whose names begin so, and what they forbid.
+func (s *Service) EndAll(prefix string) error {
+	begins := func(owner string) bool { return strings.HasPrefix(owner, prefix) }
+	err := s.change(func(st *State) {
+		maps.DeleteFunc(st.Leases, func(owner string, _ Lease) bool { return begins(owner) })
+		maps.DeleteFunc(st.Forbidden, func(owner, _ string) bool { return begins(owner) })
+	})
+	s.gate()
+	return err
 }
 
 // ResumeAll takes away all leases of operators; a pause at a round's end too, by which the next one begins.
@@ -104,7 +119,7 @@ func (s *Service) Stop(now, reboot bool) {
 	s.tellLocked()
 	s.mu.Unlock()
 	if now {
-		s.work.shut(ErrStopped, copying, backing, looking)
+		s.work.shut(ErrStopped, every()...)
 		if cut != nil {
 			cut(ErrStopped)
 		}
@@ -114,26 +129,105 @@ func (s *Service) Stop(now, reboot bool) {
 // Switch asks for a change of the disk: at once, where work is cut off and goes on on the next disk, or softly, when all jobs are done. to is the
 // volume that is wanted, empty: the next of the rotation.
 func (s *Service) Switch(soft bool, to, reason string) error {
-	return s.change(func(st *State) {
-		st.Wish = &Wish{Soft: soft, To: to, Since: s.p.Clock.Now().UTC(), Reason: reason}
+	return s.Want(Wish{Soft: soft, To: to, Reason: reason})
+}
+
+// Want is Switch for a wish with all that belongs to it. One that is asked for already is never put off: what is wanted at once stays so, and one that has
+// begun comes to its end first.
+func (s *Service) Want(w Wish) error {
+	w.Since, w.Begun, w.From = s.p.Clock.Now().UTC(), time.Time{}, ""
+	if err := s.leftAlone(); err != nil {
+		return fmt.Errorf("%w: %w; `tresor volumes mount` ends that", ErrBusy, err)
+	}
+	var refused error
+	err := s.change(func(st *State) {
+		switch old := st.Wish; {
+		case old == nil:
+		case !old.Begun.IsZero():
+			refused = fmt.Errorf("%w: the disk is being switched", ErrBusy)
+			return
+		default:
+			w.Soft = w.Soft && old.Soft
+			w.Dead = w.Dead || old.Dead
+			w.Since = old.Since
+			if w.To == "" {
+				w.To = old.To
+			}
+		}
+		st.Wish = &w
 	})
+	return errors.Join(refused, err)
 }
 
 // CancelSwitch takes a wish back that did not begin.
 func (s *Service) CancelSwitch() error {
 	return s.change(func(st *State) {
-		if st.Wish != nil && st.Wish.From == "" {
+		if st.Wish != nil && st.Wish.Begun.IsZero() {
 			st.Wish = nil
 		}
 	})
 }
 
-// AllowSwitch says whether disks may be changed; if not, a switch makes the report only.
+// operator is who forbids switches by AllowSwitch.
+const operator = "operator"
+
+// AllowSwitch says whether disks may be changed; if not, a switch makes the report only. What others forbid stays forbidden, and is an error.
 func (s *Service) AllowSwitch(allow bool) error {
-	return s.change(func(st *State) { st.NoSwitch = !allow })
+	if !allow {
+		return s.ForbidSwitch(operator, "asked for")
+	}
+	if err := s.PermitSwitch(operator); err != nil {
+		return err
+	}
+	if who := s.forbidden(); len(who) > 0 {
+		return fmt.Errorf("%w: switches are still forbidden by %s", ErrBusy, strings.Join(who, ", "))
+	}
+	return nil
 }
 
-// Reload reads the configuration again, for what is begun afterwards, and returns when that is done. Jobs stay. After an error the old one stays.
+// ForbidSwitch lets no disk be changed until PermitSwitch of the same owner.
+func (s *Service) ForbidSwitch(owner, reason string) error {
+	return s.change(func(st *State) {
+		if st.Forbidden == nil {
+			st.Forbidden = map[string]string{}
+		}
+		st.Forbidden[owner] = reason
+	})
+}
+
+// PermitSwitch ends what ForbidSwitch of the same owner has begun.
+func (s *Service) PermitSwitch(owner string) error {
+	return s.change(func(st *State) { delete(st.Forbidden, owner) })
+}
+
+// forbidden is who lets no disk be changed, and why.
+func (s *Service) forbidden() (list []string) {
+	for owner, reason := range s.State().Forbidden {
+		if reason != "" {
+			owner += " (" + reason + ")"
+		}
+		list = append(list, owner)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Shown notes that somebody outside sees the pause of an owner, or with an empty owner the switch that is asked for, as something that he can take away. What is
+// another one meanwhile stays as it is: since is when it was asked for.
+func (s *Service) Shown(owner string, since time.Time) error {
+	return s.change(func(st *State) {
+		if l, ok := st.Leases[owner]; ok && l.Since.Equal(since) {
+			l.Shown = true
+			st.Leases[owner] = l
+		}
+		if owner == "" && st.Wish != nil && st.Wish.Since.Equal(since) {
+			st.Wish.Shown = true
+		}
+	})
+}
+
+// Reload reads the configuration again, for what is begun afterwards, and returns when that is done. Jobs and backups that are being made go on. After an
+// error the old one stays.
 func (s *Service) Reload(ctx context.Context) error {
 	s.mu.Lock()
 	if s.reloaded != nil {
@@ -154,10 +248,15 @@ func (s *Service) Reload(ctx context.Context) error {
 
 // doReload puts a new snapshot in the place of the old one.
 func (s *Service) doReload(ctx context.Context) error {
+	if !s.hands.TryLock() {
+		return errHands
+	}
 	err := s.takeNew(ctx)
+	s.hands.Unlock()
 	s.mu.Lock()
 	done := s.reloaded
 	s.reload, s.reloaded = false, nil
+	s.tellLocked() // the gates are open again
 	s.mu.Unlock()
 	if done != nil {
 		done <- err
@@ -166,38 +265,57 @@ func (s *Service) doReload(ctx context.Context) error {
 	return err
 }
 
+// takeNew puts a new snapshot in the place of the old one. The caller holds hands.
 func (s *Service) takeNew(ctx context.Context) error {
 	next, err := s.p.Load(ctx)
 	if err != nil {
 		return err
 	}
-	// Nothing may hold on to the old parts when they are closed. A job that is cut off goes on where it was.
-	defer s.work.shut(ErrSwitching, copying, looking)()
+	// Nothing may hold on to the volumes of the old one when they are closed. A job that is cut off goes on where it was.
+	defer s.work.shut(ErrSwitching, onVolume()...)()
 	drain, cancel := context.WithTimeout(ctx, s.settings().DrainLimit)
 	defer cancel()
-	if err := s.work.idle(drain, copying, backing, looking); err != nil {
+	err = s.work.idle(drain, onVolume()...)
+	if err != nil {
+		err = fmt.Errorf("work in the volume did not end: %w", err)
+	} else if next.Use != nil {
+		err = next.Use()
+	}
+	if err != nil {
 		if next.Close != nil {
 			err = errors.Join(err, next.Close())
 		}
-		return fmt.Errorf("work did not end: %w", err)
+		return err
 	}
+	mounted := s.anyMounted(ctx)
 	s.mu.Lock()
 	old := s.snap
 	s.snap = next
+	for machine := range s.hold { // the new limits count
+		s.holdLocked(machine, time.Time{})
+	}
 	s.mu.Unlock()
 	now := s.p.Clock.Now().UTC()
 	err = s.change(func(st *State) {
-		for _, t := range next.Times {
-			if _, ok := st.Fired[t.Name]; !ok {
-				st.Fired[t.Name] = now
-			}
-		}
+		s.timersLocked(st, next.Times, now)
 		s.staggerLocked(st)
 	})
+	s.gate()
 	if old.Close != nil {
 		err = errors.Join(err, old.Close())
 	}
+	if mounted { // the new parts take it over now: at the end of the service it may be too late
+		if _, e := s.openVolume(ctx); e != nil && !wasCutBy(e) {
+			s.say(orchestrator.Warning, "", "after the reload: "+e.Error()) // people were told
+		}
+	}
 	return err
+}
+
+// anyMounted tells whether a volume is in use, as far as can be found out.
+func (s *Service) anyMounted(ctx context.Context) bool {
+	disks, err := s.snapshot().Volumes.Disks(ctx)
+	return err == nil && slices.ContainsFunc(disks, func(d Disk) bool { return d.Current })
 }
 
 // Jobs are all jobs of the journal.
@@ -221,13 +339,16 @@ func (s *Service) onJob(ctx context.Context, id string, fn func(context.Context,
 	if err := s.work.idle(drain, copying); err != nil {
 		return fmt.Errorf("the copy that is running did not end: %w", err)
 	}
+	s.mu.Lock()
+	maps.DeleteFunc(s.stuck, func(_ string, x stuck) bool { return x.id == id })
+	s.mu.Unlock()
 	return fn(ctx, id)
 }
 
 // Backups are those on the volume in use and on the buffer.
 func (s *Service) Backups(ctx context.Context) (volume string, onVolume, onBuffer []orchestrator.Backup, err error) {
 	sn := s.snapshot()
-	err = s.with(ctx, func(ctx context.Context, v Volume) error {
+	err = s.with(ctx, looking, func(ctx context.Context, v Volume) error {
 		volume = v.Name
 		onVolume, err = sn.Keeper.Backups(ctx, v)
 		return err
@@ -241,7 +362,7 @@ func (s *Service) Backups(ctx context.Context) (volume string, onVolume, onBuffe
 
 // Prune applies the rules of retention to the volume in use, or says what they would do.
 func (s *Service) Prune(ctx context.Context, dry bool) (p Pruned, err error) {
-	err = s.with(ctx, func(ctx context.Context, v Volume) error {
+	err = s.with(ctx, looking, func(ctx context.Context, v Volume) error {
 		if !dry {
 			p, err = s.pruneVolume(ctx, v, false)
 			return err
@@ -257,7 +378,8 @@ func (s *Service) Prune(ctx context.Context, dry bool) (p Pruned, err error) {
 
 // Verify proves published backups of the volume in use again, all of them or those named; each gets its outcome when it is there. found gets them.
 func (s *Service) Verify(ctx context.Context, names []string, found func(backup string, v orchestrator.Verification)) error {
-	return s.with(ctx, func(ctx context.Context, v Volume) error {
+	defer s.at(anybody, "")
+	return s.with(ctx, looking, func(ctx context.Context, v Volume) error {
 		keeper := s.snapshot().Keeper
 		list, err := keeper.Backups(ctx, v)
 		if err != nil {
@@ -265,14 +387,14 @@ func (s *Service) Verify(ctx context.Context, names []string, found func(backup 
 		}
 		for _, name := range names {
 			if !slices.ContainsFunc(list, func(b orchestrator.Backup) bool { return b.Name == name }) {
-				return fmt.Errorf("there is no backup %q on volume %s", name, v.Name)
+				return fmt.Errorf("%w: there is no backup %q on volume %s", ErrUnknown, name, v.Name)
 			}
 		}
 		for _, b := range list {
 			if len(names) > 0 && !slices.Contains(names, b.Name) {
 				continue
 			}
-			s.at("verification of %s", b.Name)
+			s.at(anybody, "verification of %s", b.Name)
 			got, err := keeper.Verify(ctx, v, b.Name)
 			if err != nil {
 				return fmt.Errorf("verify %s: %w", b.Name, err)
@@ -292,11 +414,15 @@ func (s *Service) Scrub() error { return s.change(func(st *State) { st.Scrub = t
 
 // Exclusively runs fn while no work uses a volume: what was running is cut off and goes on afterwards.
 func (s *Service) Exclusively(ctx context.Context, fn func(ctx context.Context, v Volumes) error) error {
+	if !s.hands.TryLock() {
+		return fmt.Errorf("%w: the disk is being switched, or the configuration loaded", ErrBusy)
+	}
+	defer s.hands.Unlock()
 	defer s.tell()
-	defer s.work.shut(ErrSwitching, copying, looking)()
+	defer s.work.shut(ErrSwitching, onVolume()...)()
 	drain, cancel := context.WithTimeout(ctx, s.settings().DrainLimit)
 	defer cancel()
-	if err := s.work.idle(drain, copying, looking); err != nil {
+	if err := s.work.idle(drain, onVolume()...); err != nil {
 		return fmt.Errorf("work in the volume did not end: %w", err)
 	}
 	s.mu.Lock()

@@ -15,16 +15,25 @@ var (
 	ErrSwitching = errors.New("the volume is being switched")
 	// ErrStopped: the service ends.
 	ErrStopped = errors.New("the service is being stopped")
+
+	errYield = errors.New("a round begins")
 )
 
 // kind of work, by what ends it.
 type kind int
 
 const (
-	copying kind = iota // jobs, into the volume
-	backing             // machines, from their source to the buffer and to further targets
-	looking             // verification, pruning, scrubs: goes on in a pause
+	copying   kind = iota // jobs, into the volume
+	backing               // machines, from their source to the buffer and to further targets, and the care for those
+	looking               // verification, pruning: goes on in a pause
+	scrubbing             // in a pause of copies it waits, and it makes way for a round
 )
+
+// onVolume is all work that uses the volume.
+func onVolume() []kind { return []kind{copying, looking, scrubbing} }
+
+// every is all work.
+func every() []kind { return append(onVolume(), backing) }
 
 // work is what is going on and can be cut off, and the gates that keep more of it from beginning. The zero value is ready, with all gates open.
 type work struct {
@@ -81,15 +90,27 @@ func (w *work) shut(cause error, kinds ...kind) (reopen func()) {
 	defer w.mu.Unlock()
 	g := &gate{cause, kinds}
 	w.gates = append(w.gates, g)
-	for _, r := range w.list {
-		if slices.Contains(kinds, r.kind) {
-			r.cancel(cause)
-		}
-	}
+	w.cutLocked(cause, kinds)
 	return func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.gates = slices.DeleteFunc(w.gates, func(x *gate) bool { return x == g })
+	}
+}
+
+// cut ends the work of these kinds with a cause. More of it may begin at once.
+func (w *work) cut(cause error, kinds ...kind) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cutLocked(cause, kinds)
+}
+
+// cutLocked is cut for a caller that holds mu.
+func (w *work) cutLocked(cause error, kinds []kind) {
+	for _, r := range w.list {
+		if slices.Contains(kinds, r.kind) {
+			r.cancel(cause)
+		}
 	}
 }
 

@@ -23,22 +23,3 @@ func TestScrub(t *testing.T) {
 		t.Errorf("told: %+v", e)
 	}
 }
-
-// A machine without a good backup for too long is told once, and again after as long.
-func TestOverdue(t *testing.T) {
-	r := newRig(t, func(w *world, life int) *Snapshot {
-		sn := w.snapshot(life, w.machine(life, "a", ViaVolume))
-		sn.Settings.Overdue = 6 * time.Hour
-		return sn
-	})
-	r.step = time.Minute
-	begin := r.clock.Now()
-	r.until("it is told", func(State) bool { return len(r.event(orchestrator.Overdue)) == 1 })
-	if d := r.clock.Now().Sub(begin); d < 6*time.Hour || d > 7*time.Hour {
-		t.Errorf("told after %s, want 6h", d)
-	}
-	r.until("it is told again", func(State) bool { return len(r.event(orchestrator.Overdue)) == 2 })
-	if d := r.clock.Now().Sub(begin); d < 12*time.Hour || d > 14*time.Hour {
-		t.Errorf("told again after %s, want 12h", d)
-	}
-}

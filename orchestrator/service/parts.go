@@ -18,6 +18,8 @@ type Parts struct {
 	Log   Log
 	// Changed is called after each change of the state, to tell the service manager; it must not block. May be nil.
 	Changed func(text string)
+	// Served is called when a switch was tried, before that is noted: whoever asked for it in a way of his own hears of it. May be nil.
+	Served func()
 }
 
 // Log tells what happens to whoever reads logs. A run is the id of a round.
@@ -37,6 +39,12 @@ type Snapshot struct {
 	Targets  []Target
 	Notifier orchestrator.Notifier
 	Times    []Timer
+	// Use is called when the snapshot takes the place of another one, or is the first. After an error it is not used. May be nil.
+	Use func() error
+	// Trend is what is known of the backups of a machine; nil beside a nil error: nothing. The field may be nil.
+	Trend func(machine string) (*Trend, error)
+	// ScrubDue tells whether a planned scrub has anything to do on a volume. nil: it always has.
+	ScrubDue func(now time.Time, volume string, note VolumeNote) bool
 	// Close gives back what the parts hold, when another snapshot has taken its place or the service ends. May be nil.
 	Close func() error
 }
@@ -52,11 +60,14 @@ type Settings struct {
 	Reserve          int64         // bytes that a backup leaves free on the buffer
 	FirstNeed        int64         // bytes that are expected of a machine that was never backed up
 	AdmissionWarn    time.Duration // of waiting for room on the buffer
-	AdmissionLimit   time.Duration // of the same, and of waiting for a volume: the machine has failed then
+	AdmissionLimit   time.Duration // of the same: the machine has failed then
+	VolumeLimit      time.Duration // without a volume: a machine that goes straight into it has failed then, its job stays; 0: none
 	Poll             time.Duration // between two tries, and two looks at what cannot be waited for
 	Overdue          time.Duration // a machine without a good backup for so long is reported; 0: never
 	ScrubLimit       time.Duration // of one scrub; 0: the whole volume
 	DrainLimit       time.Duration // for work that was cut off to end
+	IdleLimit        time.Duration // for jobs to be done before a soft switch: then it comes anyway; 0: none
+	CloseLimit       time.Duration // for the volume to be closed at the end
 	FailOverLimit    int           // automatic changes of a dead disk within FailOverWithin
 	FailOverWithin   time.Duration
 }
@@ -67,7 +78,6 @@ type Machine struct {
 	Source  orchestrator.Source
 	Way     Way
 	Blocked interface{ Blocked(t time.Time) bool } // hours in which it is left alone; nil: none
-	Skip    bool                                   // it is not verified; its records say so
 	Overdue time.Duration                          // instead of the one of Settings, if not 0
 	Targets []string                               // names of further targets that get it too
 }
@@ -95,7 +105,8 @@ type Volume struct {
 	Store orchestrator.Store
 }
 
-// Volumes are the disks of the rotation. One is in use at a time.
+// Volumes are the disks of the rotation. One is in use at a time. Methods return soon after their ctx ends; what they have begun with a disk may go on then, and is
+// waited for, or with Close cut off, by the next one.
 type Volumes interface {
 	// Open returns the volume that is in use; if there is none it mounts the one that was used last, or the first that can be.
 	Open(ctx context.Context) (Volume, error)
@@ -138,7 +149,6 @@ type Order struct {
 	Roots           []orchestrator.Root // of a source; none: it comes from the buffer
 	Token           string              // of the source's snapshot
 	Buffer          string              // directory of the backup on the buffer
-	Skip            bool                // is not verified
 }
 
 // Job is what the loop knows of a job.
@@ -155,15 +165,17 @@ type Job struct {
 	Made     time.Time `json:"made"`
 	Bytes    int64     `json:"bytes"`
 	Done     int64     `json:"done"`
-	New      int64     `json:"new_bytes"`
+	New      int64     `json:"new_bytes"` // as in orchestrator.Record, and NewData
+	NewData  int64     `json:"new_data"`
 	Recopies int       `json:"recopies,omitempty"` // after a copy that differed
 	Error    string    `json:"error,omitempty"`
 
 	Verdict   orchestrator.Verdict `json:"verdict,omitempty"`
 	Partial   []string             `json:"partial,omitempty"`
-	Ended     bool                 `json:"ended"`     // nothing more will be done for it
-	Published bool                 `json:"published"` // ended well
-	Dropped   bool                 `json:"dropped"`   // ended on an operator\'s word
+	Running   bool                 `json:"running,omitempty"` // it is being worked off just now
+	Ended     bool                 `json:"ended"`             // nothing more will be done for it
+	Published bool                 `json:"published"`         // ended well
+	Dropped   bool                 `json:"dropped"`           // ended on an operator\'s word
 }
 
 // Jobs is the durable queue of copies into the volume. It tells people of jobs that failed or whose copy differs.
@@ -211,14 +223,17 @@ type Keeper interface {
 	Prune(ctx context.Context, v Volume, busy []string, atSwitch, dry bool) (Pruned, error)
 	// Verify proves a published backup again and notes the outcome.
 	Verify(ctx context.Context, v Volume, backup string) (orchestrator.Verification, error)
+	// Corrupted are the lines that a repair has left about files that lost something, at most max of them.
+	Corrupted(ctx context.Context, v Volume, max int) (lines []string, more bool, err error)
 }
 
 // Pruned is what was removed, or would be.
 type Pruned struct {
 	Removed []string `json:"removed"`
 	Kept    int      `json:"kept"`
-	Text    string   `json:"text"`  // the plan with its reasons
-	Limit   string   `json:"limit"` // for the report of a switch
+	Text    string   `json:"text"`           // the plan with its reasons
+	Limit   string   `json:"limit"`          // for the report of a switch
+	Plan    any      `json:"plan,omitempty"` // the same with all that is known of each backup
 }
 
 // Target gets the machines as well, by means of its own.

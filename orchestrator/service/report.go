@@ -33,30 +33,76 @@ func line(r Result) string {
 	return text
 }
 
+// sumUp notes what became of a round that has ended: its result, what it took, and why it is not ok.
+func (r *Round) sumUp() {
+	r.Seconds, r.Reasons = int64(r.Ended.Sub(r.Begun)/time.Second), nil
+	good := 0
+	for _, m := range r.Machines {
+		switch m.Outcome {
+		case Good, Partial:
+			good++
+			if m.Outcome == Partial {
+				r.Reasons = append(r.Reasons, m.Machine+": "+m.Text)
+			}
+		case Failed:
+			r.Reasons = append(r.Reasons, m.Machine+": "+m.Text)
+		}
+		for _, t := range m.Targets {
+			if t.Error != "" {
+				r.Reasons = append(r.Reasons, m.Machine+" to "+t.Name+": "+t.Error)
+			}
+		}
+	}
+	for _, t := range r.Targets {
+		if t.Error != "" {
+			r.Reasons = append(r.Reasons, "check and prune "+t.Name+": "+t.Error)
+		}
+	}
+	r.Result = Good
+	switch {
+	case len(r.Reasons) > 0 && good > 0:
+		r.Result = Partial
+	case len(r.Reasons) > 0:
+		r.Result = Failed
+	}
+}
+
 // roundEvent tells of a round, the failures first.
-func roundEvent(r *Round, trouble string) orchestrator.Event {
-	var bad, good []string
+func roundEvent(r *Round) orchestrator.Event {
+	var bad, rest []string
 	for _, m := range r.Machines {
 		if m.bad() {
 			bad = append(bad, line(m))
 		} else {
-			good = append(good, line(m))
+			rest = append(rest, line(m))
 		}
 	}
 	e := orchestrator.Event{Kind: orchestrator.RunEnded, Run: r.ID, Severity: orchestrator.Info, Subject: fmt.Sprintf("backup ok: %d machines", len(r.Machines))}
-	if trouble != "" {
-		bad = append(bad, strings.Split(trouble, "\n")...)
-	}
-	if len(bad) > 0 {
+	if r.Result != Good {
 		e.Severity, e.Subject = orchestrator.Failure, fmt.Sprintf("backup failed: %d of %d machines", len(bad), len(r.Machines))
+		if len(bad) == 0 {
+			e.Subject = fmt.Sprintf("backup ok: %d machines, but a further target is not", len(r.Machines))
+		}
 		e.Advice = "The log of the run goes with this message; `tresor log " + r.ID + "` shows it again."
 	}
-	e.Body = fmt.Sprintf("Round %s (%s), %s, %s.\n\n", r.ID, r.Why, r.Begun.Format(time.RFC3339), r.Ended.Sub(r.Begun).Round(time.Second)) +
-		strings.Join(append(bad, good...), "\n") + "\n"
+	var b strings.Builder
+	fmt.Fprintf(&b, "Round %s (%s)\nBegun: %s\nTook: %s\nResult: %s\n", r.ID, r.Why, r.Begun.Format(time.RFC3339), time.Duration(r.Seconds)*time.Second, r.Result)
+	if len(r.Reasons) > 0 {
+		fmt.Fprintf(&b, "Reasons:\n  %s\n", strings.Join(r.Reasons, "\n  "))
+	}
+	fmt.Fprintf(&b, "\n%s\n", strings.Join(append(bad, rest...), "\n"))
+	for _, t := range r.Targets {
+		fmt.Fprintf(&b, "%s: checked and pruned: %s\n", t.Name, orText(t.Error, "ok"))
+	}
+	e.Body = b.String()
 	return e
 }
 
-// report is what a switch tells about the volume that was in use: how full it is, what is kept, the counters, and every backup with its state.
+// longList is how many lines of a list a report has at most.
+const longList = 100
+
+// report is what a switch tells about the volume that was in use: how full it is, what is kept, files that lost something, the counters, what waits, the buffer,
+// and every backup with its state. What cannot be found out says why, and the rest is told.
 func (s *Service) report(ctx context.Context, v Volume, p Pruned) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nVolume %s\n", v.Name)
@@ -64,7 +110,7 @@ func (s *Service) report(ctx context.Context, v Volume, p Pruned) string {
 		fmt.Fprintf(&b, "  fill: %v\n", err)
 	} else {
 		fmt.Fprintf(&b, "  fill: %.1f of %.1f MB (%d %%), %d files\n", float64(u.Used)/1e6, float64(u.Total)/1e6, percent(u.Used, u.Total), u.Files)
-		fmt.Fprintf(&b, "  last complete scrub: %s\n", when(u.LastScrub))
+		fmt.Fprintf(&b, "  free on its disk: %.1f MB\n  last complete scrub: %s\n", float64(u.DiskFree)/1e6, when(u.LastScrub))
 	}
 	if p.Limit != "" {
 		fmt.Fprintf(&b, "  limits: %s\n", p.Limit)
@@ -73,21 +119,87 @@ func (s *Service) report(ctx context.Context, v Volume, p Pruned) string {
 	for _, name := range p.Removed {
 		fmt.Fprintf(&b, "    removed %s\n", name)
 	}
-	c := s.State().Counters
-	fmt.Fprintf(&b, "\nSince the service was set up\n  rounds %d, backups %d, failures %d, copies verified %d, mismatches %d, switches %d\n", c.Rounds, c.Backups, c.Failures, c.Published, c.Mismatches, c.Switches)
+	s.reportDamage(ctx, &b, v)
+	st := s.State()
+	c := st.Counters
+	fmt.Fprintf(&b, "\nSince the service was set up\n  rounds %d, backups %d, failures %d, copies verified %d, mismatches %d, failed jobs %d, switches %d, removed by retention %d\n",
+		c.Rounds, c.Backups, c.Failures, c.Published, c.Mismatches, c.JobsFailed, c.Switches, c.Pruned)
+	fmt.Fprintf(&b, "  backed up %.1f MB, of it new %.1f MB (in whole blocks %.1f MB), waited for the buffer %s\n", float64(c.Bytes)/1e6, float64(c.NewData)/1e6, float64(c.NewBytes)/1e6, time.Duration(c.Waited)*time.Second)
+	s.trends(&b)
+	s.reportJobs(&b)
 	if list, err := s.snapshot().Keeper.Backups(ctx, v); err != nil {
 		fmt.Fprintf(&b, "\nBackups on %s: %v\n", v.Name, err)
 	} else {
 		listBackups(&b, "on "+v.Name, list)
 	}
-	if buffer := s.snapshot().Buffer; buffer != nil {
-		if list, err := buffer.List(ctx); err != nil {
-			fmt.Fprintf(&b, "\nBackups on the buffer: %v\n", err)
-		} else {
-			listBackups(&b, "on the buffer", list)
-		}
-	}
+	s.reportBuffer(ctx, &b)
 	return b.String()
+}
+
+// reportDamage lists files that lost something: what repairs have written down, and what the last scrub has found.
+func (s *Service) reportDamage(ctx context.Context, b *strings.Builder, v Volume) {
+	lines, more, err := s.snapshot().Keeper.Corrupted(ctx, v, longList)
+	for _, text := range s.State().Volumes[v.Name].Damaged {
+		lines = append(lines, "found by a scrub: "+text)
+	}
+	switch {
+	case err != nil:
+		fmt.Fprintf(b, "  damaged files: %v\n", err)
+	case len(lines) == 0:
+		fmt.Fprintf(b, "  damaged files: none known\n")
+	default:
+		fmt.Fprintf(b, "  damaged files: %d\n", len(lines))
+	}
+	for _, text := range lines {
+		fmt.Fprintf(b, "    %s\n", text)
+	}
+	if more {
+		fmt.Fprintf(b, "    and more\n")
+	}
+}
+
+// reportJobs lists what is still to be copied, and what has failed.
+func (s *Service) reportJobs(b *strings.Builder) {
+	jobs, err := s.p.Jobs.List()
+	if err != nil {
+		fmt.Fprintf(b, "\nJobs: %v\n", err)
+		return
+	}
+	n := 0
+	for _, j := range jobs {
+		if j.Ended && (j.Published || j.Dropped) {
+			continue
+		}
+		if n++; n == 1 {
+			fmt.Fprintf(b, "\nJobs that are not done\n")
+		}
+		fmt.Fprintf(b, "  %-40s %s", j.Backup, j.State)
+		if j.Error != "" {
+			fmt.Fprintf(b, ", attempt %d: %s", j.Attempts, j.Error)
+		}
+		b.WriteString("\n")
+	}
+	if n == 0 {
+		fmt.Fprintf(b, "\nJobs that are not done: none\n")
+	}
+}
+
+func (s *Service) reportBuffer(ctx context.Context, b *strings.Builder) {
+	buffer := s.snapshot().Buffer
+	if buffer == nil {
+		return
+	}
+	if free, percent, err := buffer.Free(ctx); err != nil {
+		fmt.Fprintf(b, "\nBuffer: %v\n", err)
+	} else {
+		fmt.Fprintf(b, "\nBuffer: %d %% in use, %.1f MB free\n", percent, float64(free)/1e6)
+	}
+	list, err := buffer.List(ctx)
+	if err != nil {
+		fmt.Fprintf(b, "\nBackups on the buffer: %v\n", err)
+		return
+	}
+	listBackups(b, "on the buffer", list)
 }
 
 func listBackups(b *strings.Builder, where string, list []orchestrator.Backup) {

@@ -16,13 +16,14 @@ import (
 // rig is a world with a loop in it.
 type rig struct {
 	*world
-	dir  string
-	step time.Duration // by which until moves the clock
-	snap func(life int) *Snapshot
-	s    *Service
-	end  chan Ending
-	err  error
-	stop context.CancelFunc
+	dir    string
+	step   time.Duration // by which until moves the clock
+	snap   func(life int) *Snapshot
+	before func(*Service) // called before Run; nil: nothing
+	s      *Service
+	end    chan Ending
+	err    error
+	stop   context.CancelFunc
 }
 
 func (w *world) machine(life int, name string, way Way) Machine {
@@ -32,7 +33,7 @@ func (w *world) machine(life int, name string, way Way) Machine {
 func (w *world) snapshot(life int, list ...Machine) *Snapshot {
 	return &Snapshot{Machines: list, Volumes: fakeVolumes{w, life}, Buffer: fakeBuffer{w, life}, Keeper: fakeKeeper{w, life}, Notifier: fakeTeller{w, life},
 		Settings: Settings{PauseAfterRound: true, Poll: time.Minute, DrainLimit: 10 * time.Second, FirstNeed: 50e9, Reserve: 5e9, AdmissionWarn: 3 * time.Hour, AdmissionLimit: 12 * time.Hour,
-			FailOverLimit: 2, FailOverWithin: time.Hour}}
+			VolumeLimit: 12 * time.Hour, FailOverLimit: 2, FailOverWithin: time.Hour}}
 }
 
 // begin starts a loop on what the last one left.
@@ -46,6 +47,9 @@ func (r *rig) begin() {
 		Load:  func(context.Context) (*Snapshot, error) { return r.snap(life), nil },
 		NewID: func() string { lastRun++; return fmt.Sprintf("R%d-%d", life, lastRun) }})
 	must(r.t, err)
+	if r.before != nil {
+		r.before(s)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.s, r.stop, r.end = s, cancel, make(chan Ending, 1)
 	end := r.end
@@ -63,7 +67,15 @@ func newRig(t testing.TB, snap func(w *world, life int) *Snapshot) *rig {
 	r := &rig{world: w, dir: t.TempDir(), step: time.Second}
 	r.snap = func(life int) *Snapshot { return snap(w, life) }
 	r.begin()
-	t.Cleanup(func() { r.stop(); r.ended() })
+	t.Cleanup(func() {
+		r.stop()
+		r.ended()
+		for _, e := range r.events {
+			if lacks := e.Lacks(); len(lacks) > 0 {
+				t.Errorf("%s %q lacks %q", e.Kind, e.Subject, lacks)
+			}
+		}
+	})
 	return r
 }
 

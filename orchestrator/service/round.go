@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"tresor/orchestrator"
 )
 
-// roundOwner is the owner of the lease that a round takes at its end.
-const roundOwner = "round"
+// RoundOwner is the owner of the lease that a round takes at its end.
+const RoundOwner = "round"
 
 // doTimer notes that a timer was served, and what follows from it, at once.
 func (s *Service) doTimer(name string) error {
@@ -29,7 +28,7 @@ func (s *Service) doTimer(name string) error {
 		st.Fired[name] = now
 		switch sn.Times[i].Kind {
 		case TimerStart:
-			delete(st.Leases, roundOwner)
+			delete(st.Leases, RoundOwner)
 			if st.Round == nil && st.Request == nil {
 				st.Request = &Request{Why: "schedule"}
 			}
@@ -40,19 +39,20 @@ func (s *Service) doTimer(name string) error {
 		case TimerPrune:
 			st.Prune = true
 		case TimerScrub:
-			st.Scrub = true
+			note := st.Volumes[s.volume.Name]
+			st.Scrub = st.Scrub || sn.ScrubDue == nil || s.volume.Name == "" || sn.ScrubDue(now, s.volume.Name, note)
 		}
 	})
 	s.gate()
 	return err
 }
 
-// doExpire takes away leases whose time is over.
+// doExpire takes away leases that are over by themselves.
 func (s *Service) doExpire() error {
 	now := s.p.Clock.Now()
 	err := s.change(func(st *State) {
-		for owner, l := range st.Leases {
-			if !l.Until.IsZero() && !l.Until.After(now) {
+		for owner := range st.Leases {
+			if st.over(owner, s.snap.Settings, now) {
 				delete(st.Leases, owner)
 			}
 		}
@@ -67,7 +67,7 @@ func (s *Service) gate() {
 	defer s.mu.Unlock()
 	var kinds []kind
 	if s.state.copiesPaused() {
-		kinds = append(kinds, copying)
+		kinds = append(kinds, copying, scrubbing)
 	}
 	if s.state.paused() {
 		kinds = append(kinds, backing)
@@ -128,29 +128,31 @@ func (s *Service) cleanSources(ctx context.Context, sn *Snapshot) error {
 
 // doEnd ends a round: further targets are looked after, people are told, and what comes next is settled.
 func (s *Service) doEnd(ctx context.Context) error {
-	st, set := s.State(), s.settings()
-	r := st.Round
+	if err := s.maintainTargets(ctx); err != nil {
+		return err
+	}
+	set := s.settings()
+	r := s.State().Round
 	r.Ended = s.p.Clock.Now().UTC()
-	trouble := s.maintainTargets(ctx)
-	failed := trouble != "" || slices.ContainsFunc(r.Machines, func(m Result) bool { return m.bad() })
-	s.p.Log.EndRun(r.ID, !failed)
-	s.notify(roundEvent(r, trouble))
+	r.sumUp()
+	s.p.Log.EndRun(r.ID, r.Result == Good)
+	s.notify(roundEvent(r))
 	now := r.Ended
 	err := s.change(func(st *State) {
 		st.LastRound, st.Round = r, nil
 		st.Counters.Rounds++
 		st.NotBefore = now.Add(set.Between)
-		if failed {
+		if r.Result != Good {
 			st.NotBefore = now.Add(set.AfterFailure)
 		}
 		st.Prune = true
-		if !set.PauseAfterRound || r.Why == requested {
+		if !set.PauseAfterRound || r.Why == requested || set.Continuous && !set.SwitchAfterRound {
 			return
 		}
 		if st.Leases == nil {
 			st.Leases = map[string]Lease{}
 		}
-		st.Leases[roundOwner] = Lease{Since: now, Rounds: true, Reason: "the round has ended"}
+		st.Leases[RoundOwner] = Lease{Since: now, Rounds: true, Reason: "the round has ended"}
 		if set.SwitchAfterRound && st.Wish == nil {
 			st.Wish = &Wish{Soft: true, Since: now, Reason: "the round has ended"}
 		}
@@ -168,67 +170,30 @@ func (r Result) bad() bool {
 	return r.Outcome == Failed || r.Outcome == Partial || slices.ContainsFunc(r.Targets, func(t TargetState) bool { return t.Error != "" })
 }
 
-// maintainTargets returns what went wrong, a line for each target.
-func (s *Service) maintainTargets(ctx context.Context) string {
-	var lines []string
+// maintainTargets has further targets checked and pruned, each once in a round. What goes wrong there is a reason why the round is not ok; the error only says
+// that it is not done yet.
+func (s *Service) maintainTargets(ctx context.Context) error {
 	for _, t := range s.snapshot().Targets {
-		ctx, done, err := s.work.enter(ctx, looking)
-		if err == nil {
-			s.at("check and prune %s", t.Name())
-			err = cutOr(ctx, t.Maintain(ctx))
-			done()
-		}
-		if err != nil {
-			lines = append(lines, t.Name()+": "+err.Error())
-		}
-	}
-	return strings.Join(lines, "\n")
-}
-
-// doOverdue tells of machines without a good backup for too long, once for each time.
-func (s *Service) doOverdue() error {
-	sn, st, now := s.snapshot(), s.State(), s.p.Clock.Now().UTC()
-	for _, m := range sn.Machines {
-		limit := sn.Settings.Overdue
-		if m.Overdue != 0 {
-			limit = m.Overdue
-		}
-		mem := st.Machines[m.Name]
-		since := mem.Good
-		if since.IsZero() {
-			since = mem.Seen // it may be new
-		}
-		if limit <= 0 || now.Sub(since) < limit || mem.Told.After(since) && now.Sub(mem.Told) < limit {
+		if slices.ContainsFunc(s.State().Round.Targets, func(x TargetState) bool { return x.Name == t.Name() }) {
 			continue
 		}
-		good := "It has none at all."
-		if !mem.Good.IsZero() {
-			good = "The last one is of " + mem.Good.Format(time.RFC3339) + "."
-		}
-		s.notify(orchestrator.Event{Severity: orchestrator.Failure, Kind: orchestrator.Overdue, Machine: m.Name,
-			Subject: fmt.Sprintf("no good backup of %s for %s", m.Name, now.Sub(since).Round(time.Hour)), Body: good + lastError(mem),
-			Advice: "`tresor status` shows the last error, `tresor run` tries again."})
-		err := s.change(func(st *State) {
-			mem := st.Machines[m.Name]
-			mem.Told = now
-			st.Machines[m.Name] = mem
-		})
+		ctx, done, err := s.work.enter(ctx, backing)
 		if err != nil {
 			return err
 		}
+		s.at(theStep, "check and prune %s", t.Name())
+		err = cutOr(ctx, t.Maintain(ctx))
+		done()
+		if wasCutBy(err) {
+			return err
+		}
+		ts := TargetState{Name: t.Name()}
+		if err != nil {
+			ts.Error = err.Error()
+		}
+		if err := s.change(func(st *State) { st.Round.Targets = append(st.Round.Targets, ts) }); err != nil {
+			return err
+		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.overdue = now.Add(overdueEvery)
 	return nil
-}
-
-// overdueEvery is how often machines are looked at.
-const overdueEvery = 10 * time.Minute
-
-func lastError(mem Memory) string {
-	if mem.Error == "" {
-		return ""
-	}
-	return "\nThe last try: " + mem.Error
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,23 +23,28 @@ type Service struct {
 	end      Ending
 	ending   bool // end was asked for
 	reload   bool
-	once     bool   // ends when there is nothing more to do, or nothing can be done
-	gaveUp   error  // why nothing can be done; with once only
-	now      string // what the loop does; empty: it waits
-	copies   string // the same of the worker
-	hold     time.Time
-	overdue  time.Time
-	volume   Volume // in use, as it was seen last; without a name: none
-	trouble  string // why there is no volume
+	patient  bool           // with once: jobs that wait for their next attempt are something to do
+	once     bool           // ends when there is nothing more to do, or nothing can be done
+	gaveUp   error          // why nothing can be done; with once only
+	doing    [actors]string // what each of them does; empty: it waits
+	step     Action         // the long step that is being done; empty: none
+	hold     map[string]time.Time
+	probe    time.Time
+	volume   Volume    // in use, as it was seen last; without a name: none
+	trouble  string    // why there is no volume
+	since    time.Time // of the trouble
 	trees    map[string]*openTree
-	stuck    map[string]string       // why the job of a backup cannot be begun
+	stuck    map[string]stuck        // jobs that cannot be begun, by backup
 	cut      context.CancelCauseFunc // ends the loop's work; nil before Run
 	pause    func()                  // opens the gates that leases keep shut; nil: none are
 	events   chan struct{}           // closed and replaced when something happens
 	reloaded chan error              // who waits for the reload; nil: nobody
 
-	volumes sync.Mutex // one caller opens or proves the volume at a time; I/O under it, service.mu is taken under it
-	settle  sync.Mutex // one caller accounts for ended jobs; I/O under it, service.mu is taken under it
+	hands   sync.Mutex    // one caller changes the volume in use, or the snapshot, at a time; I/O under it, it is taken by TryLock and before all others
+	pruning chan struct{} // holds a token while one caller removes backups from a volume: another one would not find what it is about to remove
+	volumes chan struct{} // holds a token while one caller opens or proves the volume; others wait, until their context ends
+	opening sync.Mutex    // one source is opened at a time, so that none is twice; I/O under it, service.mu is taken under it
+	settle  sync.Mutex    // one caller accounts for ended jobs; I/O under it, service.mu is taken under it
 	began   time.Time
 }
 
@@ -47,6 +53,18 @@ type Ending struct {
 	Now    bool // work was cut off
 	Reboot bool // the machine is to be started anew
 }
+
+// actor is who works in a service.
+type actor int
+
+const (
+	theLoop  actor = iota
+	theStep        // a long one
+	theRound       // whose machines wait
+	theWorker
+	anybody // who asks for something that is done at once
+	actors
+)
 
 // New reads the state and the configuration. Nothing is done before Run.
 func New(ctx context.Context, p Parts) (*Service, error) {
@@ -58,16 +76,24 @@ func New(ctx context.Context, p Parts) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{p: p, state: state, snap: snap, trees: map[string]*openTree{}, stuck: map[string]string{}, events: make(chan struct{}), began: p.Clock.Now()}
-	return s, nil
+	if snap.Use != nil {
+		if err := snap.Use(); err != nil {
+			if snap.Close != nil {
+				err = errors.Join(err, snap.Close())
+			}
+			return nil, err
+		}
+	}
+	return &Service{p: p, state: state, snap: snap, trees: map[string]*openTree{}, stuck: map[string]stuck{}, hold: map[string]time.Time{}, events: make(chan struct{}),
+		volumes: make(chan struct{}, 1), pruning: make(chan struct{}, 1), began: p.Clock.Now()}, nil
 }
 
-// Once makes Run end as soon as the rounds that were asked for are over and all jobs have ended, or when no volume can be used: GaveUp tells why. What
-// was begun goes on at the next Run.
-func (s *Service) Once() {
+// Once makes Run end as soon as the rounds that were asked for are over and no job can be worked off, or when no volume can be used: GaveUp tells why.
+// Jobs that have failed and wait for their next attempt are left for the next Run, unless patient. What was begun goes on then.
+func (s *Service) Once(patient bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.once = true
+	s.once, s.patient = true, patient
 }
 
 // GaveUp is why a Run that was to end by itself could not do what it had to do; nil: it could.
@@ -90,159 +116,9 @@ func (s *Service) giveUp(err error) {
 	}
 }
 
-// Run works until somebody ends it, or ctx does, which cuts work off. What it leaves is unmounted, and goes on at the next Run.
-func (s *Service) Run(ctx context.Context) (Ending, error) {
-	if err := s.start(); err != nil {
-		return Ending{}, err
-	}
-	stop := context.AfterFunc(ctx, func() { s.Stop(true, false) })
-	defer stop()
-	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	s.mu.Lock()
-	s.cut = cancel
-	s.mu.Unlock()
-	if ctx.Err() != nil {
-		cancel(ErrStopped)
-	}
-	var worker sync.WaitGroup
-	worker.Go(func() { s.workJobs(inner) })
-	for {
-		event := s.happens()
-		m := s.moment()
-		step := decide(m)
-		if step.Do == DoIdle && s.nothingLeft(m) {
-			step.Do = DoStop
-		}
-		if step.Do == DoStop {
-			break
-		}
-		s.perform(inner, step, event)
-	}
-	s.work.shut(ErrStopped, copying, backing, looking)
-	cancel(ErrStopped)
-	worker.Wait()
-	return s.finish(context.WithoutCancel(ctx))
-}
-
-// start brings the state up to the present.
-func (s *Service) start() error {
-	now := s.p.Clock.Now().UTC()
-	err := s.change(func(st *State) {
-		if st.Fired == nil {
-			st.Fired = map[string]time.Time{}
-		}
-		for _, t := range s.snap.Times {
-			if _, ok := st.Fired[t.Name]; !ok {
-				st.Fired[t.Name] = now
-			}
-		}
-		s.staggerLocked(st)
-	})
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.overdue = now // the first look
-	s.mu.Unlock()
-	s.gate()
-	return s.account(context.Background())
-}
-
-// staggerLocked gives machines that were never seen their first count of direct backups. The caller holds mu.
-func (s *Service) staggerLocked(st *State) {
-	if st.Machines == nil {
-		st.Machines = map[string]Memory{}
-	}
-	for i, m := range s.snap.Machines {
-		if r := st.Machines[m.Name]; r.Seen.IsZero() {
-			r.Seen, r.Direct = s.p.Clock.Now().UTC(), stagger(s.snap.Settings.DirectRuns, i)
-			st.Machines[m.Name] = r
-		}
-	}
-}
-
-// moment gathers what the next step depends on.
-func (s *Service) moment() moment {
-	jobs, err := s.p.Jobs.List()
-	if err != nil {
-		s.say(orchestrator.Failure, "", "list of jobs: "+err.Error())
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st := s.state.clone()
-	settings, timers := s.snap.Settings, s.snap.Times
-	if s.once { // nothing begins by itself
-		settings.PauseAfterRound, settings.Continuous, timers = true, false, nil
-	}
-	return moment{
-		now: s.p.Clock.Now(), state: &st, settings: settings, timers: timers, began: s.began,
-		stop: s.ending, cut: s.end.Now, reload: s.reload, jobs: open(jobs), unknown: err != nil, overdue: s.overdue, hold: s.hold, volume: s.trouble == "",
-	}
-}
-
-// open counts the jobs that are not ended.
-func open(list []Job) (n int) {
-	for _, j := range list {
-		if !j.Ended {
-			n++
-		}
-	}
-	return n
-}
-
-func (s *Service) nothingLeft(m moment) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.once && m.jobs == 0 && !m.unknown && m.state.Round == nil && m.state.Request == nil
-}
-
-// perform does one step. What goes wrong is told; the loop goes on.
-func (s *Service) perform(ctx context.Context, step Step, event <-chan struct{}) {
-	var err error
-	switch step.Do {
-	case DoReload:
-		err = s.doReload(ctx)
-	case DoTimer:
-		err = s.doTimer(step.Timer)
-	case DoExpire:
-		err = s.doExpire()
-	case DoSwitch:
-		err = s.doSwitch(ctx)
-	case DoBegin:
-		err = s.doBegin(ctx)
-	case DoBackup:
-		err = s.doBackup(ctx, step.Index)
-	case DoEnd:
-		err = s.doEnd(ctx)
-	case DoPrune:
-		err = s.doPrune(ctx)
-	case DoScrub:
-		err = s.doScrub(ctx)
-	case DoOverdue:
-		err = s.doOverdue()
-	default:
-		s.at("")
-		s.waitFor(ctx, event, step.Until)
-	}
-	if err == nil {
-		return
-	}
-	if wasCutBy(err) { // it is tried again when the gate opens
-		s.waitFor(ctx, event, s.p.Clock.Now().Add(time.Second))
-		return
-	}
-	s.say(orchestrator.Failure, "", fmt.Sprintf("%s: %v", step.Do, err))
-	// The same step will come again: not at once.
-	event = s.happens()
-	if s.moment().stop {
-		return
-	}
-	s.waitFor(ctx, event, s.p.Clock.Now().Add(s.settings().Poll))
-}
-
 // wasCutBy tells whether an error only says that work was cut off.
 func wasCutBy(err error) bool {
-	return errors.Is(err, ErrPaused) || errors.Is(err, ErrSwitching) || errors.Is(err, ErrStopped)
+	return errors.Is(err, ErrPaused) || errors.Is(err, ErrSwitching) || errors.Is(err, ErrStopped) || errors.Is(err, errYield)
 }
 
 // change applies fn to the state; it counts when it is on the disk, and not at all after an error.
@@ -271,7 +147,9 @@ func (s *Service) tell() {
 	s.tellLocked()
 }
 
-// happens is closed when something happens after this call.
+// Happens returns a channel that is closed when something has happened after this call: the state is another, perhaps.
+func (s *Service) Happens() <-chan struct{} { return s.happens() }
+
 func (s *Service) happens() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -330,16 +208,12 @@ func (s *Service) notify(e orchestrator.Event) {
 	}
 }
 
-// at notes what the loop does now, for the status; nothing if it waits.
-func (s *Service) at(format string, args ...any) { s.doing(&s.now, fmt.Sprintf(format, args...)) }
-
-// atCopy is at for the job that is worked off.
-func (s *Service) atCopy(text string) { s.doing(&s.copies, text) }
-
-func (s *Service) doing(what *string, text string) {
+// at notes what somebody does now, for the status; nothing if he waits.
+func (s *Service) at(who actor, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
 	s.mu.Lock()
-	same := *what == text
-	*what = text
+	same := s.doing[who] == text
+	s.doing[who] = text
 	now := s.nowLocked()
 	s.mu.Unlock()
 	if !same && s.p.Changed != nil {
@@ -347,15 +221,25 @@ func (s *Service) doing(what *string, text string) {
 	}
 }
 
+// holdLocked lets a machine wait until a time, or with a zero one no longer. The caller holds mu.
+func (s *Service) holdLocked(machine string, until time.Time) {
+	if until.IsZero() {
+		delete(s.hold, machine)
+	} else {
+		s.hold[machine] = until
+	}
+	if len(s.hold) == 0 {
+		s.doing[theRound] = ""
+	}
+}
+
 // nowLocked is what is being done, in one line. The caller holds mu.
 func (s *Service) nowLocked() string {
-	switch {
-	case s.now == "" && s.copies == "":
+	list := slices.DeleteFunc(slices.Clone(s.doing[:]), func(text string) bool { return text == "" })
+	if len(list) == 0 {
 		return "idle"
-	case s.now == "" || s.copies == "":
-		return s.now + s.copies
 	}
-	return s.now + "; " + s.copies
+	return strings.Join(list, "; ")
 }
 
 // machine is the machine of that name in the present configuration.
@@ -365,22 +249,4 @@ func (sn *Snapshot) machine(name string) (Machine, bool) {
 		return Machine{}, false
 	}
 	return sn.Machines[i], true
-}
-
-// finish gives everything back.
-func (s *Service) finish(ctx context.Context) (Ending, error) {
-	limit := s.settings().DrainLimit
-	ctx, cancel := context.WithTimeout(ctx, max(limit, time.Minute))
-	defer cancel()
-	s.at("ending")
-	err := s.account(ctx)
-	s.closeTrees(ctx, true)
-	sn := s.snapshot()
-	err = errors.Join(err, sn.Volumes.Close(ctx))
-	if sn.Close != nil {
-		err = errors.Join(err, sn.Close())
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.end, err
 }

@@ -100,6 +100,9 @@ func TestMixedRounds(t *testing.T) {
 			have[m.Machine] += string(m.Way[:1])
 		}
 		r.until("jobs are done", func(st State) bool { l, _ := r.s.Jobs(); return open(l) == 0 })
+		r.s.Stop(false, false) // the counts are not lost with the process
+		r.ended()
+		r.begin()
 	}
 	if have["a"] != "bvbv" || have["b"] != "vbvb" {
 		t.Errorf("ways: have %v", have)
@@ -220,7 +223,7 @@ func TestPauseAfterRound(t *testing.T) {
 		t.Errorf("the round ran at %s, want 23:00", now)
 	}
 	time.Sleep(20 * time.Millisecond)
-	if st := r.s.State(); st.Leases[roundOwner].Reason == "" || st.Wish == nil || st.Counters.Switches != 0 {
+	if st := r.s.State(); st.Leases[RoundOwner].Reason == "" || st.Wish == nil || st.Counters.Switches != 0 {
 		t.Errorf("after the round: have leases %v, wish %v, want a pause and a soft switch that waits for the job", st.Leases, st.Wish)
 	}
 	close(r.slow)

@@ -16,10 +16,10 @@ import (
 
 // State is what the loop remembers, in one file that is replaced as a whole. Times are UTC.
 type State struct {
-	Leases    map[string]Lease      `json:"leases,omitempty"` // by owner; not empty: paused
-	Wish      *Wish                 `json:"wish,omitempty"`   // a switch that somebody wants
-	NoSwitch  bool                  `json:"no_switch,omitempty"`
-	Round     *Round                `json:"round,omitempty"` // the one that runs
+	Leases    map[string]Lease      `json:"leases,omitempty"`           // by owner; not empty: paused
+	Wish      *Wish                 `json:"wish,omitempty"`             // a switch that somebody wants
+	Forbidden map[string]string     `json:"switch_forbidden,omitempty"` // who lets no disk be changed, and why
+	Round     *Round                `json:"round,omitempty"`            // the one that runs
 	LastRound *Round                `json:"last_round,omitempty"`
 	NotBefore time.Time             `json:"not_before,omitzero"` // the next round of continuous mode
 	Request   *Request              `json:"request,omitempty"`   // a round that somebody wants
@@ -43,6 +43,8 @@ type Lease struct {
 	// Unmounted: the volume stays unmounted, so that nobody uses it.
 	Unmounted bool   `json:"unmounted,omitempty"`
 	Reason    string `json:"reason,omitempty"`
+	// Shown: somebody outside sees it as something that can be taken away, such as a file. Where that is gone afterwards, so is the lease.
+	Shown bool `json:"shown,omitempty"`
 }
 
 // Wish is a switch that was asked for.
@@ -52,8 +54,12 @@ type Wish struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason,omitempty"`
 	Dead   bool      `json:"dead,omitempty"` // the volume in use does not answer: nothing more is done with it
-	// From is the volume that was in use when the switch began; empty: it did not begin. After a crash another one in use says that it is done.
+	// Begun is when the switch began: from then on it cannot be taken back.
+	Begun time.Time `json:"begun,omitzero"`
+	// From is the volume that was in use then; empty: none, or it is not known yet. After a crash another one in use says that it is done.
 	From string `json:"from,omitempty"`
+	// Shown: as in Lease.
+	Shown bool `json:"shown,omitempty"`
 }
 
 // Request is a round that was asked for.
@@ -102,13 +108,27 @@ func (s *State) copiesPaused() bool {
 	return false
 }
 
+// unmounted tells whether somebody has unmounted the volume, and it is to stay so.
+func (s *State) unmounted() bool {
+	for _, l := range s.Leases {
+		if l.Unmounted {
+			return true
+		}
+	}
+	return false
+}
+
 // Round is one pass over machines.
 type Round struct {
-	ID       string    `json:"id"`
-	Why      string    `json:"why"`
-	Begun    time.Time `json:"begun"`
-	Ended    time.Time `json:"ended,omitzero"`
-	Machines []Result  `json:"machines"`
+	ID       string        `json:"id"`
+	Why      string        `json:"why"`
+	Begun    time.Time     `json:"begun"`
+	Ended    time.Time     `json:"ended,omitzero"`
+	Result   Outcome       `json:"result,omitempty"`  // when it has ended: ok, partial or failed
+	Seconds  int64         `json:"seconds,omitempty"` // that it took
+	Reasons  []string      `json:"reasons,omitempty"` // why it is not ok, a line each
+	Machines []Result      `json:"machines"`
+	Targets  []TargetState `json:"targets,omitempty"` // the care for further targets
 }
 
 // Result is what became of a machine in a round.
@@ -119,6 +139,7 @@ type Result struct {
 	Backup  string        `json:"backup,omitempty"`
 	Begun   time.Time     `json:"begun,omitzero"`
 	Ended   time.Time     `json:"ended,omitzero"`
+	Seconds int64         `json:"seconds,omitempty"` // that it took, waiting included
 	Bytes   int64         `json:"bytes"`
 	New     int64         `json:"new_bytes"`
 	Text    string        `json:"text,omitempty"`    // why it failed, or what is still to be done
@@ -139,7 +160,6 @@ type Memory struct {
 	Error   string    `json:"error,omitempty"` // of the last try, if it failed
 	Bytes   int64     `json:"bytes,omitempty"` // of the last backup
 	Direct  int       `json:"direct,omitempty"`
-	Told    time.Time `json:"told,omitzero"`    // when it was reported as overdue
 	Waiting time.Time `json:"waiting,omitzero"` // for room on the buffer, since
 	Warned  bool      `json:"warned,omitempty"` // of that
 	Seen    time.Time `json:"seen,omitzero"`    // in the configuration, first
@@ -147,12 +167,14 @@ type Memory struct {
 
 // VolumeNote is what was seen of a volume when it was mounted last.
 type VolumeNote struct {
+	First   time.Time `json:"first,omitzero"`
 	Seen    time.Time `json:"seen"`
 	Total   int64     `json:"total"`
 	Used    int64     `json:"used"`
 	Files   uint64    `json:"files"`
 	Scrub   time.Time `json:"scrub,omitzero"` // complete
 	Backups int       `json:"backups"`
+	Damaged []string  `json:"damaged,omitempty"` // files that lost something, as a scrub found them
 }
 
 // Counters count since the service was set up. Each backup, job and switch is counted once, also if the service was killed in between.
@@ -165,7 +187,8 @@ type Counters struct {
 	Mismatches int64 `json:"mismatches"`
 	JobsFailed int64 `json:"jobs_failed"`
 	Bytes      int64 `json:"bytes"`
-	NewBytes   int64 `json:"new_bytes"`
+	NewBytes   int64 `json:"new_bytes"` // blocks that were new to a volume, as a whole
+	NewData    int64 `json:"new_data"`  // content in them
 	Switches   int64 `json:"switches"`
 	Pruned     int64 `json:"pruned"`
 	Waited     int64 `json:"waited_seconds"` // for room on the buffer
@@ -208,6 +231,7 @@ func saveState(dir string, s *State) error {
 func (s *State) clone() State {
 	c := *s
 	c.Leases, c.Fired, c.Machines, c.Volumes = maps.Clone(s.Leases), maps.Clone(s.Fired), maps.Clone(s.Machines), maps.Clone(s.Volumes)
+	c.Forbidden = maps.Clone(s.Forbidden)
 	c.FailOvers, c.Counted = slices.Clone(s.FailOvers), slices.Clone(s.Counted)
 	c.Round, c.LastRound = s.Round.clone(), s.LastRound.clone()
 	if s.Switched != nil {
@@ -230,14 +254,19 @@ func (r *Round) clone() *Round {
 		return nil
 	}
 	c := *r
-	c.Machines = slices.Clone(r.Machines)
+	c.Machines, c.Targets, c.Reasons = slices.Clone(r.Machines), slices.Clone(r.Targets), slices.Clone(r.Reasons)
 	for i := range c.Machines {
 		c.Machines[i].Targets = slices.Clone(c.Machines[i].Targets)
 	}
 	return &c
 }
 
-// next is the machine whose turn it is, or -1.
-func (r *Round) next() int {
-	return slices.IndexFunc(r.Machines, func(m Result) bool { return m.Outcome == Begun || m.Outcome == Waiting })
+// begun is the machine that is being backed up, or -1.
+func (r *Round) begun() int {
+	return slices.IndexFunc(r.Machines, func(m Result) bool { return m.Outcome == Begun })
+}
+
+// over tells whether every machine has its outcome.
+func (r *Round) over() bool {
+	return !slices.ContainsFunc(r.Machines, func(m Result) bool { return m.Outcome == Begun || m.Outcome == Waiting })
 }

@@ -9,25 +9,27 @@ import (
 
 // Status is what an administrator wants to know. It is made without changing anything.
 type Status struct {
-	Time     time.Time       `json:"time"`
-	Running  bool            `json:"running"` // a service answers; else this is what its last one left
-	Now      string          `json:"now,omitempty"`
-	Paused   []LeaseState    `json:"paused,omitempty"`
-	Switch   *Wish           `json:"switch,omitempty"` // that is asked for
-	NoSwitch bool            `json:"no_switch,omitempty"`
-	Volume   string          `json:"volume,omitempty"`  // in use
-	Trouble  string          `json:"trouble,omitempty"` // why there is none
-	Disks    []DiskState     `json:"disks"`
-	TakeAway []string        `json:"take_away"` // disks that can be taken away now
-	Next     *Due            `json:"next_run,omitempty"`
-	Round    *Round          `json:"round,omitempty"`
-	Last     *Round          `json:"last_round,omitempty"`
-	Switched *Change         `json:"last_switch,omitempty"`
-	Jobs     []Job           `json:"jobs"` // that are not ended
-	Failed   []Job           `json:"failed_jobs"`
-	Machines []MachineStatus `json:"machines"`
-	Counters Counters        `json:"counters"`
-	Problems []string        `json:"problems,omitempty"` // what could not be found out
+	Time        time.Time         `json:"time"`
+	Running     bool              `json:"running"` // a service answers; else this is what its last one left
+	Now         string            `json:"now,omitempty"`
+	Paused      []LeaseState      `json:"paused,omitempty"`
+	Switch      *Wish             `json:"switch,omitempty"` // that is asked for
+	NoSwitch    bool              `json:"no_switch,omitempty"`
+	ForbiddenBy map[string]string `json:"switch_forbidden,omitempty"` // by whom, and why
+	Volume      string            `json:"volume,omitempty"`           // in use
+	Trouble     string            `json:"trouble,omitempty"`          // why there is none
+	Disks       []DiskState       `json:"disks"`
+	TakeAway    []string          `json:"take_away"` // disks that can be taken away now
+	Next        *Due              `json:"next_run,omitempty"`
+	Round       *Round            `json:"round,omitempty"`
+	Interrupted bool              `json:"round_interrupted,omitempty"` // the round does not run, since no service does: the next one goes on with it
+	Last        *Round            `json:"last_round,omitempty"`
+	Switched    *Change           `json:"last_switch,omitempty"`
+	Jobs        []Job             `json:"jobs"` // that are not ended
+	Failed      []Job             `json:"failed_jobs"`
+	Machines    []MachineStatus   `json:"machines"`
+	Counters    Counters          `json:"counters"`
+	Problems    []string          `json:"problems,omitempty"` // what could not be found out
 }
 
 // LeaseState is a pause and its owner.
@@ -57,6 +59,7 @@ type MachineStatus struct {
 	Bytes   int64         `json:"bytes"`
 	Error   string        `json:"error,omitempty"`
 	Overdue bool          `json:"overdue,omitempty"`
+	Trend   *Trend        `json:"trend,omitempty"`
 }
 
 // Status tells how things are. What cannot be found out is listed as a problem, and the rest is told.
@@ -64,22 +67,25 @@ func (s *Service) Status(ctx context.Context) Status {
 	st := s.State()
 	sn := s.snapshot()
 	out := StatusOf(ctx, s.p.Clock.Now(), st, sn, s.p.Jobs)
+	if st.Round != nil || st.Request != nil {
+		out.Next = &Due{"now", out.Time}
+	}
 	s.mu.Lock()
 	out.Now, out.Trouble = s.nowLocked(), s.trouble
 	if s.volume.Name != "" {
 		out.Volume = s.volume.Name
 	}
 	s.mu.Unlock()
-	out.Running = true
+	out.Running, out.Interrupted = true, false
 	return out
 }
 
 // Lister is the part of Jobs that a status needs.
 type Lister interface{ List() ([]Job, error) }
 
-// StatusOf makes a status of a state, also where no service runs.
+// StatusOf makes a status of a state that a service has left: nothing runs.
 func StatusOf(ctx context.Context, now time.Time, st State, sn *Snapshot, jobs Lister) Status {
-	out := Status{Time: now.UTC(), Switch: st.Wish, NoSwitch: st.NoSwitch, Round: st.Round, Last: st.LastRound, Switched: st.Switched, Counters: st.Counters,
+	out := Status{Time: now.UTC(), Switch: st.Wish, NoSwitch: len(st.Forbidden) > 0, ForbiddenBy: st.Forbidden, Round: st.Round, Interrupted: st.Round != nil, Last: st.LastRound, Switched: st.Switched, Counters: st.Counters,
 		Disks: []DiskState{}, TakeAway: []string{}, Jobs: []Job{}, Failed: []Job{}, Machines: []MachineStatus{}}
 	for owner, l := range st.Leases {
 		out.Paused = append(out.Paused, LeaseState{owner, l})
@@ -119,7 +125,16 @@ func StatusOf(ctx context.Context, now time.Time, st State, sn *Snapshot, jobs L
 		}
 		if !mem.Good.IsZero() {
 			ms.Age = now.Sub(mem.Good)
-			ms.Overdue = limit > 0 && ms.Age >= limit
+		}
+		since := mem.Good
+		if since.IsZero() {
+			since = mem.Seen
+		}
+		ms.Overdue = limit > 0 && !since.IsZero() && now.Sub(since) >= limit
+		if sn.Trend != nil {
+			if ms.Trend, err = sn.Trend(m.Name); err != nil {
+				out.Problems = append(out.Problems, err.Error())
+			}
 		}
 		out.Machines = append(out.Machines, ms)
 	}
@@ -129,15 +144,12 @@ func StatusOf(ctx context.Context, now time.Time, st State, sn *Snapshot, jobs L
 
 // nextRun is when the next round begins by itself, nil where none does.
 func nextRun(now time.Time, st State, sn *Snapshot) *Due {
-	if st.Round != nil || st.Request != nil {
-		return &Due{"now", now}
-	}
 	var best *Due
 	for _, t := range sn.Times {
 		if t.Kind != TimerStart {
 			continue
 		}
-		if due := t.due(&st, now); !due.IsZero() && (best == nil || due.Before(best.Time)) {
+		if due := t.due(&st, now, now); !due.IsZero() && (best == nil || due.Before(best.Time)) {
 			best = &Due{t.Name, due}
 		}
 	}

@@ -13,21 +13,27 @@ type Step struct {
 // Action is a kind of step.
 type Action string
 
-// The steps, in the order in which they are preferred.
+// The steps.
 const (
-	DoStop    Action = "stop"
-	DoReload  Action = "reload"
-	DoTimer   Action = "timer" // notes that a schedule is due, and what follows of it
-	DoSwitch  Action = "switch"
-	DoExpire  Action = "expire" // of a lease
-	DoBackup  Action = "backup"
-	DoEnd     Action = "end" // of the round
-	DoBegin   Action = "begin"
-	DoPrune   Action = "prune"
-	DoScrub   Action = "scrub"
-	DoOverdue Action = "overdue"
-	DoIdle    Action = "idle"
+	DoStop   Action = "stop"
+	DoReload Action = "reload"
+	DoTimer  Action = "timer" // notes that a schedule is due, and what follows of it
+	DoSwitch Action = "switch"
+	DoExpire Action = "expire" // of a lease
+	DoBackup Action = "backup"
+	DoEnd    Action = "end" // of the round
+	DoBegin  Action = "begin"
+	DoPrune  Action = "prune"
+	DoScrub  Action = "scrub"
+	DoProbe  Action = "probe" // looks whether a volume can be used again
+	DoYield  Action = "yield" // ends a scrub for a round
+	DoIdle   Action = "idle"
 )
+
+// long tells whether a step takes its time: it is done beside the loop.
+func (a Action) long() bool {
+	return a == DoBegin || a == DoBackup || a == DoEnd || a == DoPrune || a == DoScrub || a == DoProbe
+}
 
 // moment is everything that the next step depends on.
 type moment struct {
@@ -39,110 +45,181 @@ type moment struct {
 	stop     bool
 	cut      bool // stop without the end of the machine's backup
 	reload   bool
-	jobs     int       // that are not ended
-	unknown  bool      // the journal could not be read
-	overdue  time.Time // when the next look at overdue machines is due; zero: never
-	hold     time.Time // no machine before: it waits for something
-	volume   bool      // one can be used, as far as is known
+	busy     Action               // a long step that is being done; empty: none
+	jobs     int                  // that are not ended
+	due      bool                 // one of them can be worked off now
+	unknown  bool                 // the journal could not be read
+	hold     map[string]time.Time // machines that are not begun before: they wait for something
+	trouble  bool                 // no volume can be used, as far as is known
+	probe    time.Time            // with trouble: when it is tried again
 }
 
-// decide is the order of things. It is pure.
+// soonest is the earliest of the times that it was told; zero ones do not count.
+type soonest struct{ t time.Time }
+
+func (s *soonest) add(t time.Time) {
+	if !t.IsZero() && (s.t.IsZero() || t.Before(s.t)) {
+		s.t = t
+	}
+}
+
+// decide is the order of things. It is pure. Long steps are done one at a time, beside the loop, which goes on with the others meanwhile.
 func decide(m moment) Step {
-	s := m.state
-	switch {
-	case m.stop && (m.cut || !s.begunMachine() || s.paused()):
-		return Step{Do: DoStop}
-	case m.stop:
-		return Step{Do: DoBackup, Index: s.Round.next()}
-	case m.reload:
+	if m.stop {
+		return decideStop(m)
+	}
+	if m.reload {
 		return Step{Do: DoReload}
 	}
-	next := time.Time{}
-	earlier := func(t time.Time) {
-		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
-			next = t
-		}
-	}
-	for _, t := range m.timers {
-		due := t.due(s, m.began)
-		if due.IsZero() {
-			continue
-		}
-		if !due.After(m.now) {
-			return Step{Do: DoTimer, Timer: t.Name}
-		}
-		earlier(due)
-	}
-	for _, l := range s.Leases {
-		if !l.Until.IsZero() && !l.Until.After(m.now) {
-			return Step{Do: DoExpire}
-		}
-		earlier(l.Until)
-	}
-	if s.Wish != nil && (!s.Wish.Soft || m.jobs == 0 && !m.unknown && !s.roundGoesOn()) {
-		return Step{Do: DoSwitch}
-	}
-	if m.overdue.IsZero() || m.overdue.After(m.now) {
-		earlier(m.overdue)
-	} else {
-		return Step{Do: DoOverdue}
-	}
-	if !s.paused() {
-		if step, ok := decideRound(m, earlier); ok {
+	var next soonest
+	for _, choose := range []func(moment, *soonest) (Step, bool){decideDue, decideSwitch, decideLong} {
+		if step, ok := choose(m, &next); ok {
 			return step
 		}
 	}
-	switch {
-	case s.Prune && m.volume:
-		return Step{Do: DoPrune}
-	case s.Scrub && m.volume && s.Round == nil && m.jobs == 0 && !m.unknown:
-		return Step{Do: DoScrub}
-	}
-	return Step{Do: DoIdle, Until: next}
+	return Step{Do: DoIdle, Until: next.t}
 }
 
-// begunMachine tells whether a machine is being backed up.
-func (s *State) begunMachine() bool {
-	if s.Round == nil {
-		return false
+// decideStop waits for the machine that is being backed up, if it can go on, and for nothing else.
+func decideStop(m moment) Step {
+	i := -1
+	if m.state.Round != nil {
+		i = m.state.Round.begun()
 	}
-	i := s.Round.next()
-	return i >= 0 && s.Round.Machines[i].Outcome == Begun
+	switch {
+	case m.cut || i < 0 || m.state.paused():
+		return Step{Do: DoStop}
+	case m.state.Round.Machines[i].Way == ViaVolume && (m.state.copiesPaused() || m.trouble):
+		return Step{Do: DoStop}
+	case m.busy != "":
+		return Step{Do: DoIdle}
+	}
+	return Step{Do: DoBackup, Index: i}
+}
+
+// decideDue is about schedules and leases.
+func decideDue(m moment, next *soonest) (Step, bool) {
+	for _, t := range m.timers {
+		due := t.due(m.state, m.began, m.now)
+		if !due.IsZero() && !due.After(m.now) {
+			return Step{Do: DoTimer, Timer: t.Name}, true
+		}
+		next.add(due)
+	}
+	for owner, l := range m.state.Leases {
+		if m.state.over(owner, m.settings, m.now) {
+			return Step{Do: DoExpire}, true
+		}
+		next.add(l.Until)
+	}
+	return Step{}, false
+}
+
+// over tells whether a lease has ended by itself. In continuous mode the one of a round's end holds until the disk was changed.
+func (s *State) over(owner string, set Settings, now time.Time) bool {
+	l := s.Leases[owner]
+	return !l.Until.IsZero() && !l.Until.After(now) || owner == RoundOwner && set.Continuous && s.Wish == nil
+}
+
+// decideSwitch: a disk that somebody has unmounted by hand is not mounted for it.
+func decideSwitch(m moment, next *soonest) (Step, bool) {
+	s, w := m.state, m.state.Wish
+	if w == nil || s.unmounted() {
+		return Step{}, false
+	}
+	if !w.Soft || m.jobs == 0 && !m.unknown && !s.roundGoesOn() {
+		return Step{Do: DoSwitch}, true
+	}
+	if limit := m.settings.IdleLimit; limit > 0 {
+		due := w.Since.Add(limit)
+		if !due.After(m.now) {
+			return Step{Do: DoSwitch}, true
+		}
+		next.add(due)
+	}
+	return Step{}, false
+}
+
+// decideLong is about the steps that take their time.
+func decideLong(m moment, next *soonest) (Step, bool) {
+	s := m.state
+	if m.busy != "" {
+		return Step{Do: DoYield}, m.busy == DoScrub && s.Request != nil && !s.paused()
+	}
+	if !s.paused() {
+		if step, ok := decideRound(m, next); ok {
+			return step, true
+		}
+	}
+	switch {
+	case s.Prune && !m.trouble:
+		return Step{Do: DoPrune}, true
+	case s.Scrub && !m.trouble && s.Round == nil && m.jobs == 0 && !m.unknown && !s.copiesPaused():
+		return Step{Do: DoScrub}, true
+	case !m.trouble || m.jobs > 0 || s.unmounted(): // who works jobs off tries by himself
+		return Step{}, false
+	case !m.probe.After(m.now):
+		return Step{Do: DoProbe}, true
+	}
+	next.add(m.probe)
+	return Step{}, false
 }
 
 // roundGoesOn tells whether machines would be backed up now: a soft switch comes between two rounds, or in a pause.
 func (s *State) roundGoesOn() bool { return s.Round != nil && !s.paused() }
 
 // decideRound is decide where nothing is paused.
-func decideRound(m moment, earlier func(time.Time)) (Step, bool) {
+func decideRound(m moment, next *soonest) (Step, bool) {
 	s := m.state
 	switch {
 	case s.Round != nil:
-		i := s.Round.next()
-		if i < 0 {
+		if s.Round.over() {
 			return Step{Do: DoEnd}, true
 		}
-		if m.hold.After(m.now) {
-			earlier(m.hold)
-			return Step{}, false
-		}
-		return Step{Do: DoBackup, Index: i}, true
+		i := s.Round.turn(m.hold, m.now, next)
+		return Step{Do: DoBackup, Index: i}, i >= 0
 	case s.Request != nil:
 		return Step{Do: DoBegin}, true
 	case (!m.settings.PauseAfterRound || m.settings.Continuous) && s.Wish == nil:
-		if !s.NotBefore.After(m.now) {
+		// A pause that is longer than any was noted by a clock that was ahead.
+		if wait := s.NotBefore.Sub(m.now); wait <= 0 || wait > max(m.settings.Between, m.settings.AfterFailure) {
 			return Step{Do: DoBegin}, true
 		}
-		earlier(s.NotBefore)
+		next.add(s.NotBefore)
 	}
 	return Step{}, false
 }
 
+// turn is the machine whose turn it is: the one that was begun, or the first that waits for nothing but its turn. If there is none it is -1, and next is
+// told when there may be one.
+func (r *Round) turn(hold map[string]time.Time, now time.Time, next *soonest) int {
+	if i := r.begun(); i >= 0 {
+		return i
+	}
+	for i, m := range r.Machines {
+		if m.Outcome != Waiting {
+			continue
+		}
+		if !hold[m.Machine].After(now) {
+			return i
+		}
+		next.add(hold[m.Machine])
+	}
+	return -1
+}
+
+// setBack is how far a clock is set back in good order, at most: a timer that was served later than that from now was served by a clock that was wrong, and
+// would else not be due before that clock's time has come.
+const setBack = time.Hour
+
 // due is when the timer has to be served next. What was due while the service did not run is due at once, and once.
-func (t Timer) due(s *State, began time.Time) time.Time {
+func (t Timer) due(s *State, began, now time.Time) time.Time {
 	last, ok := s.Fired[t.Name]
 	if !ok {
 		last = began
+	}
+	if last.Sub(now) > setBack {
+		last = now
 	}
 	return t.When.Next(last)
 }

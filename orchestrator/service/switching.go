@@ -12,27 +12,54 @@ import (
 
 // doSwitch changes the disk: work is cut off and waited for, the rules of retention are applied, the report is made, and the next volume is mounted.
 func (s *Service) doSwitch(ctx context.Context) error {
+	if !s.hands.TryLock() {
+		return errHands
+	}
+	defer s.hands.Unlock()
+	now := s.p.Clock.Now().UTC()
+	err := s.change(func(st *State) {
+		if st.Wish != nil && st.Wish.Begun.IsZero() {
+			st.Wish.Begun = now
+		}
+	})
 	st := s.State()
+	if err != nil || st.Wish == nil { // it was taken back a moment ago
+		return err
+	}
 	wish := *st.Wish
-	s.at("switch of the volume")
+	s.at(theLoop, "switch of the volume")
 	defer s.tell()
-	defer s.work.shut(ErrSwitching, copying, looking)()
+	defer s.work.shut(ErrSwitching, onVolume()...)()
 	drain, cancel := context.WithTimeout(ctx, s.settings().DrainLimit)
 	defer cancel()
-	if err := s.work.idle(drain, copying, looking); err != nil {
-		return s.switchEnded(wish, Switched{From: wish.From}, "", fmt.Errorf("work in the volume did not end within %s: %w", s.settings().DrainLimit, err))
+	if err := s.work.idle(drain, onVolume()...); err != nil {
+		if wasCutBy(context.Cause(ctx)) {
+			return context.Cause(ctx) // the service ends: the wish is for the next one
+		}
+		stays := s.InUse().Name
+		return s.switchEnded(wish, Switched{From: stays, To: stays, FellBack: true}, "", fmt.Errorf("work in the volume did not end within %s: %w", s.settings().DrainLimit, err))
 	}
 	v, err := s.snapshot().Volumes.Open(ctx)
 	if err == nil && wish.From != "" && v.Name != wish.From {
 		// The service was killed between the change and its note.
 		return s.switchEnded(wish, Switched{From: wish.From, To: v.Name}, "The report was lost with a restart of the service.", nil)
 	}
-	report := ""
-	if err == nil && !wish.Dead {
-		report = s.beforeSwitch(ctx, v)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	if st.NoSwitch {
+	report := s.leftBehind(wish)
+	if err == nil && !wish.Dead {
+		if dead := s.snapshot().Volumes.Check(ctx, v); dead != nil { // whoever writes to it now may hang
+			report += fmt.Sprintf("\nVolume %s does not answer, so nothing was removed from it and there is no report of it: %v\n", v.Name, dead)
+		} else {
+			report += s.beforeSwitch(ctx, v)
+		}
+	}
+	if len(st.Forbidden) > 0 {
 		return s.notSwitched(v.Name, report)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if v.Name != "" {
 		if err := s.change(func(st *State) { st.Wish.From = v.Name }); err != nil {
@@ -40,6 +67,9 @@ func (s *Service) doSwitch(ctx context.Context) error {
 		}
 	}
 	res, err := s.snapshot().Volumes.Switch(ctx, wish.To)
+	if err != nil && ctx.Err() != nil { // the service ends: the next one finds the wish, and sees what has become of it
+		return context.Cause(ctx)
+	}
 	if res.From == "" {
 		res.From = v.Name
 	}
@@ -47,6 +77,18 @@ func (s *Service) doSwitch(ctx context.Context) error {
 		report += "\nCan be taken away: " + strings.Join(res.Take, ", ") + "\n"
 	}
 	return s.switchEnded(wish, res, report, err)
+}
+
+// errHands: another one changes the volume in use. It is tried again.
+var errHands = fmt.Errorf("%w by somebody else", ErrSwitching)
+
+// leftBehind says for a soft switch that could not wait any longer what was not done.
+func (s *Service) leftBehind(wish Wish) string {
+	jobs, err := s.p.Jobs.List()
+	if n := open(jobs); err == nil && wish.Soft && n > 0 {
+		return fmt.Sprintf("\n%d jobs were not done within %s; they go on on the next disk.\n", n, s.settings().IdleLimit)
+	}
+	return ""
 }
 
 // beforeSwitch prunes and reclaims the volume that is about to go, and returns the report.
@@ -88,20 +130,33 @@ func (s *Service) switchEnded(wish Wish, res Switched, report string, err error)
 	if err != nil {
 		change.Error = err.Error()
 	}
-	s.mu.Lock()
-	s.volume = Volume{}
-	s.mu.Unlock()
+	s.settled(res, err)
+	s.served()
 	saved := s.change(func(st *State) {
 		st.Wish, st.Switched = nil, &change
 		if err == nil && !res.FellBack {
 			st.Counters.Switches++
 		}
-		if s.snap.Settings.Continuous {
-			delete(st.Leases, roundOwner)
-		}
 	})
 	s.gate()
 	return saved
+}
+
+// settled notes what is in use after a switch.
+func (s *Service) settled(res Switched, err error) {
+	if res.To != "" {
+		err = nil
+	} else if err == nil {
+		err = errors.New("a switch has left no volume in use")
+	}
+	s.found(Volume{}, err)
+}
+
+// served tells whoever asked for the switch that it was tried.
+func (s *Service) served() {
+	if s.p.Served != nil {
+		s.p.Served()
+	}
 }
 
 func orNone(name string) string {
@@ -113,20 +168,17 @@ func orNone(name string) string {
 
 // notSwitched ends a wish that is not to be fulfilled: only the report is made.
 func (s *Service) notSwitched(name, report string) error {
+	who := s.forbidden()
 	s.notify(orchestrator.Event{Severity: orchestrator.Info, Kind: orchestrator.SwitchEnded, Volume: name, Subject: "not switched (disabled), " + orNone(name) + " stays in use",
-		Body: report, Advice: "`tresor switch --allow` lets disks be changed again."})
-	return s.change(func(st *State) {
-		st.Wish = nil
-		if s.snap.Settings.Continuous {
-			delete(st.Leases, roundOwner)
-		}
-	})
+		Body: "Disabled by: " + strings.Join(who, ", ") + "\n" + report, Advice: "`tresor switch --allow`, or the end of the signal donotswitch, lets disks be changed again."})
+	s.served()
+	return s.change(func(st *State) { st.Wish = nil })
 }
 
 // doPrune applies the rules of retention to the volume in use.
 func (s *Service) doPrune(ctx context.Context) error {
-	s.at("retention")
-	err := s.with(ctx, func(ctx context.Context, v Volume) error {
+	s.at(theStep, "retention")
+	err := s.with(ctx, looking, func(ctx context.Context, v Volume) error {
 		_, err := s.pruneVolume(ctx, v, false)
 		return errors.Join(err, s.note(ctx, v))
 	})
@@ -139,6 +191,12 @@ func (s *Service) doPrune(ctx context.Context) error {
 
 // pruneVolume prunes and, if anything was removed, reclaims.
 func (s *Service) pruneVolume(ctx context.Context, v Volume, atSwitch bool) (Pruned, error) {
+	select {
+	case s.pruning <- struct{}{}:
+		defer func() { <-s.pruning }()
+	case <-ctx.Done():
+		return Pruned{}, context.Cause(ctx)
+	}
 	busy, err := s.busy()
 	if err != nil {
 		return Pruned{}, err
@@ -180,16 +238,16 @@ func (s *Service) noteRemoved(n int) {
 
 // doScrub proves the blocks of the volume in use for as long as the settings allow; the next scrub goes on where this one ends.
 func (s *Service) doScrub(ctx context.Context) error {
-	s.at("scrub")
-	err := s.with(ctx, func(ctx context.Context, v Volume) error {
+	s.at(theStep, "scrub")
+	err := s.with(ctx, scrubbing, func(ctx context.Context, v Volume) error {
 		got, err := v.Store.Scrub(ctx, s.settings().ScrubLimit)
 		if got.Bad > 0 || len(got.Damaged) > 0 {
 			s.notify(orchestrator.Event{Severity: orchestrator.Failure, Kind: orchestrator.ScrubFound, Volume: v.Name,
 				Subject: fmt.Sprintf("volume %s has %d damaged blocks", v.Name, got.Bad), Body: "Files that lost something:\n" + strings.Join(got.Damaged, "\n"),
 				Advice: "`tresor verify --all` says which backups are sound. Replace the disk if its own diagnosis is bad too; the next backup stores lost blocks again."})
 		}
-		if err != nil {
-			return err
+		if noted := s.damage(v, got); err != nil || noted != nil {
+			return errors.Join(err, noted)
 		}
 		s.say(orchestrator.Info, "", fmt.Sprintf("scrub of %s: %d MB proved, %d bad blocks, complete: %v", v.Name, got.Bytes/1e6, got.Bad, got.Complete))
 		return s.note(ctx, v)
@@ -198,4 +256,19 @@ func (s *Service) doScrub(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(err, s.change(func(st *State) { st.Scrub = false }))
+}
+
+// damage remembers what a scrub has found; one that went over all of the volume and found nothing says that it is over.
+func (s *Service) damage(v Volume, got orchestrator.Scrubbed) error {
+	if len(got.Damaged) == 0 && !got.Complete {
+		return nil
+	}
+	return s.change(func(st *State) {
+		if st.Volumes == nil {
+			st.Volumes = map[string]VolumeNote{}
+		}
+		n := st.Volumes[v.Name]
+		n.Damaged = got.Damaged[:min(len(got.Damaged), longList)]
+		st.Volumes[v.Name] = n
+	})
 }

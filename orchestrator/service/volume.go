@@ -3,54 +3,85 @@ package service
 import (
 	"context"
 	"fmt"
-	"time"
+	"maps"
 
 	"tresor/orchestrator"
 )
 
-// mountGrace is what a mount gets to come to its end when its work is cut off: undoing half of one takes longer.
-const mountGrace = 4 * time.Second
-
-// openVolume returns the volume in use after it was proved, or has one mounted. Where that fails the loop changes the disk, or waits.
+// openVolume returns the volume in use after it was proved, or has one mounted. Where that fails the loop changes the disk, or waits. Whoever asks is let go when
+// its ctx ends: a mount or a repair that has begun then goes on without it, and whoever asks next gets the volume.
 func (s *Service) openVolume(ctx context.Context) (Volume, error) {
-	s.volumes.Lock()
-	defer s.volumes.Unlock()
-	if err := ctx.Err(); err != nil {
+	select {
+	case s.volumes <- struct{}{}:
+		defer func() { <-s.volumes }()
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
 		return Volume{}, context.Cause(ctx)
 	}
-	for owner, l := range s.State().Leases {
-		if l.Unmounted {
-			return Volume{}, fmt.Errorf("%w by %s: %s", ErrPaused, owner, l.Reason)
-		}
+	if err := s.leftAlone(); err != nil {
+		return Volume{}, err
 	}
 	vs := s.snapshot().Volumes
-	mount, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cancel(nil)
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(mountGrace, func() { cancel(context.Cause(ctx)) }) })
-	defer stop()
-	v, err := vs.Open(mount)
+	v, err := vs.Open(ctx)
 	if err == nil {
 		err = vs.Check(ctx, v)
 	}
 	if err != nil {
-		if !wasCutBy(context.Cause(ctx)) {
+		if ctx.Err() == nil {
 			s.lost(v.Name, err)
 		}
 		return Volume{}, err
 	}
-	s.mu.Lock()
-	s.volume, s.trouble = v, ""
-	s.mu.Unlock()
+	s.found(v, nil)
 	return v, nil
+}
+
+// leftAlone is why the volume is not to be mounted.
+func (s *Service) leftAlone() error {
+	for owner, l := range s.State().Leases {
+		if l.Unmounted {
+			return fmt.Errorf("%w by %s: %s", ErrPaused, owner, l.Reason)
+		}
+	}
+	return nil
+}
+
+// found notes which volume is in use, or why there is none. It tells whether there was none before.
+func (s *Service) found(v Volume, trouble error) (before bool) {
+	now := s.p.Clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before = s.trouble != ""
+	if before && trouble == nil {
+		maps.DeleteFunc(s.stuck, func(_ string, x stuck) bool { return x.volume })
+		s.tellLocked()
+	}
+	s.volume, s.trouble = v, ""
+	if trouble != nil {
+		s.volume, s.trouble = Volume{}, trouble.Error()
+		s.probe = now.Add(s.snap.Settings.Poll)
+		if !before {
+			s.since = now
+		}
+	}
+	return before
+}
+
+// doProbe looks whether a volume can be used again.
+func (s *Service) doProbe(ctx context.Context) error {
+	err := s.with(ctx, looking, func(context.Context, Volume) error { return nil })
+	if wasCutBy(err) {
+		return err
+	}
+	s.tell() // the status is another; an error is in it, and was told once
+	return nil
 }
 
 // lost tells that the volume cannot be used, and asks for another disk as long as that was not done too often.
 func (s *Service) lost(name string, cause error) {
 	set, now := s.settings(), s.p.Clock.Now().UTC()
-	s.mu.Lock()
-	first := s.trouble == ""
-	s.trouble, s.volume = cause.Error(), Volume{}
-	s.mu.Unlock()
+	first := !s.found(Volume{}, cause)
 	asked := false
 	err := s.change(func(st *State) {
 		recent := st.FailOvers[:0:0]
@@ -94,22 +125,28 @@ func (s *Service) note(ctx context.Context, v Volume) error {
 		if st.Volumes == nil {
 			st.Volumes = map[string]VolumeNote{}
 		}
-		st.Volumes[v.Name] = VolumeNote{Seen: s.p.Clock.Now().UTC(), Total: u.Total, Used: u.Used, Files: u.Files, Scrub: u.LastScrub, Backups: len(list)}
+		now, first := s.p.Clock.Now().UTC(), st.Volumes[v.Name].First
+		if first.IsZero() {
+			first = now
+		}
+		st.Volumes[v.Name] = VolumeNote{First: first, Seen: now, Total: u.Total, Used: u.Used, Files: u.Files, Scrub: u.LastScrub, Backups: len(list),
+			Damaged: st.Volumes[v.Name].Damaged}
 	})
 }
 
-// with runs fn on the volume in use as work that a switch and the end of the service cut off.
-func (s *Service) with(ctx context.Context, fn func(ctx context.Context, v Volume) error) error {
-	life := ctx
-	ctx, done, err := s.work.enter(ctx, looking)
+// OnVolume runs fn on the volume in use, beside the copies. A switch and the end of the service cut it off.
+func (s *Service) OnVolume(ctx context.Context, fn func(ctx context.Context, v Volume) error) error {
+	return s.with(ctx, looking, fn)
+}
+
+// with runs fn on the volume in use as work of this kind.
+func (s *Service) with(ctx context.Context, k kind, fn func(ctx context.Context, v Volume) error) error {
+	ctx, done, err := s.work.enter(ctx, k)
 	if err != nil {
 		return err
 	}
 	defer done()
-	v, err := s.openVolume(life)
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
+	v, err := s.openVolume(ctx)
 	if err != nil {
 		return cutOr(ctx, err)
 	}

@@ -13,34 +13,28 @@ import (
 // workJobs works the jobs off, one at a time, until ctx ends.
 func (s *Service) workJobs(ctx context.Context) {
 	s.firstVolume(ctx)
-	later := map[string]time.Time{} // jobs that could not even be begun, by id: others go first
 	for ctx.Err() == nil {
 		event := s.happens()
 		jobs, err := s.p.Jobs.List()
 		if err != nil {
-			s.say(orchestrator.Failure, "", "list of jobs: "+err.Error())
+			s.stepFailed("list of jobs", err)
 			s.waitFor(ctx, event, s.p.Clock.Now().Add(s.settings().Poll))
 			continue
 		}
-		if err := s.account(ctx); err != nil {
-			s.say(orchestrator.Failure, "", "ended jobs: "+err.Error())
+		if err := s.account(ctx); err != nil && ctx.Err() == nil { // at the end of the service it is done once more
+			s.stepFailed("accounting for ended jobs", err)
 		}
-		job, until, ok := nextJob(jobs, later, s.p.Clock.Now())
+		job, until, ok := s.nextJob(jobs)
 		if !ok {
 			s.waitUnlessEnded(ctx, event, until)
 			continue
 		}
 		err = s.workJob(ctx, job)
-		switch {
-		case wasCutBy(err):
+		if wasCutBy(err) {
 			s.waitUnlessEnded(ctx, event, time.Time{})
-		case err != nil:
-			later[job.ID] = s.p.Clock.Now().Add(s.settings().Poll)
-			s.stuckAt(job, err.Error())
-		default:
-			delete(later, job.ID)
-			s.stuckAt(job, "")
+			continue
 		}
+		s.stuckAt(job, err)
 	}
 }
 
@@ -52,20 +46,46 @@ func (s *Service) firstVolume(ctx context.Context) {
 	}
 }
 
-// stuckAt notes why a job cannot be begun, for the round that waits for it; the same again is not said again.
-func (s *Service) stuckAt(j Job, why string) {
+// stuck is a job that could not be begun: others go first.
+type stuck struct {
+	id     string
+	why    string
+	until  time.Time // it is tried again
+	volume bool      // because there was no volume: it is tried as soon as there is one
+}
+
+// noVolumeError is a job that has no volume to go to.
+type noVolumeError struct{ error }
+
+func (e noVolumeError) Unwrap() error { return e.error }
+
+// stuckAt notes why a job cannot be begun (nil: it could), for the worker and for the round that waits for it; the same again is not said again.
+func (s *Service) stuckAt(j Job, err error) {
 	s.mu.Lock()
-	same := s.stuck[j.Backup] == why
-	if why == "" {
-		delete(s.stuck, j.Backup)
-	} else {
-		s.stuck[j.Backup] = why
+	before := s.stuck[j.Backup].why
+	delete(s.stuck, j.Backup)
+	var none noVolumeError
+	if err != nil {
+		s.stuck[j.Backup] = stuck{j.ID, err.Error(), s.p.Clock.Now().Add(s.snap.Settings.Poll), errors.As(err, &none)}
 	}
 	s.tellLocked()
 	s.mu.Unlock()
-	if why != "" && !same {
-		s.say(orchestrator.Failure, "", fmt.Sprintf("job of %s: %s; it is tried again every %s", j.Backup, why, s.settings().Poll))
+	switch {
+	case err == nil || before == err.Error():
+	case none.error != nil: // people were told of that
+		s.say(orchestrator.Failure, "", fmt.Sprintf("job of %s: %v; it is tried again every %s", j.Backup, err, s.settings().Poll))
+	default:
+		s.stepFailed("job of "+j.Backup, err)
 	}
+}
+
+// laterLocked is when jobs that could not be begun are tried again, by backup. The caller holds mu.
+func (s *Service) laterLocked() map[string]time.Time {
+	list := map[string]time.Time{}
+	for backup, x := range s.stuck {
+		list[backup] = x.until
+	}
+	return list
 }
 
 // waitUnlessEnded is waitFor that the end of ctx ends.
@@ -75,7 +95,15 @@ func (s *Service) waitUnlessEnded(ctx context.Context, event <-chan struct{}, un
 	}
 }
 
-// nextJob is the first job that may be worked off now: of each machine only its oldest one that is not ended may. until is when another one may.
+// nextJob is nextJob with the jobs that could not be begun.
+func (s *Service) nextJob(list []Job) (Job, time.Time, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return nextJob(list, s.laterLocked(), s.p.Clock.Now())
+}
+
+// nextJob is the first job that may be worked off now: of each machine only its oldest one that is not ended may, and none before the
+// time that later has for its backup. until is when another one may.
 func nextJob(list []Job, later map[string]time.Time, now time.Time) (job Job, until time.Time, ok bool) {
 	seen := map[string]bool{}
 	for _, j := range list {
@@ -84,8 +112,8 @@ func nextJob(list []Job, later map[string]time.Time, now time.Time) (job Job, un
 		}
 		seen[j.Machine] = true
 		due := j.After
-		if later[j.ID].After(due) {
-			due = later[j.ID]
+		if later[j.Backup].After(due) {
+			due = later[j.Backup]
 		}
 		if !due.After(now) {
 			return j, time.Time{}, true
@@ -99,21 +127,17 @@ func nextJob(list []Job, later map[string]time.Time, now time.Time) (job Job, un
 
 // workJob makes one attempt.
 func (s *Service) workJob(ctx context.Context, job Job) error {
-	life := ctx
 	ctx, done, err := s.work.enter(ctx, copying)
 	if err != nil {
 		return err
 	}
 	defer s.tell() // whoever waits for the job
 	defer done()
-	// A pause or a switch does not cut a mount off in its middle, only the end of the service does.
-	v, err := s.openVolume(life)
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
+	v, err := s.openVolume(ctx)
 	if err != nil {
 		if err = cutOr(ctx, err); !wasCutBy(err) {
 			s.giveUp(err)
+			err = noVolumeError{err}
 		}
 		return err
 	}
@@ -133,8 +157,8 @@ func (s *Service) workJob(ctx context.Context, job Job) error {
 			}
 		}
 	}
-	s.atCopy(fmt.Sprintf("copy of %s to %s", job.Backup, v.Name))
-	defer s.atCopy("")
+	s.at(theWorker, "copy of %s to %s", job.Backup, v.Name)
+	defer s.at(theWorker, "")
 	now, err := s.p.Jobs.Work(ctx, job.ID, v, roots)
 	if err := cutOr(ctx, err); wasCutBy(err) {
 		return err
@@ -142,7 +166,11 @@ func (s *Service) workJob(ctx context.Context, job Job) error {
 	if err != nil && (now.ID == "" || !now.Ended && !now.After.After(s.p.Clock.Now())) {
 		return err // no attempt was made
 	}
-	if err != nil && !now.Ended {
+	switch {
+	case err == nil:
+	case now.Ended: // such as a source that could not be released: it is tried again
+		s.say(orchestrator.Warning, "", fmt.Sprintf("job of %s ended: %s; and besides: %v", job.Backup, now.State, err))
+	default:
 		s.say(orchestrator.Warning, "", fmt.Sprintf("attempt %d to copy %s: %v; the next one at %s", now.Attempts, job.Backup, err, now.After.Format(time.RFC3339)))
 	}
 	return nil
@@ -196,6 +224,7 @@ func (st *State) count(j Job) {
 	case j.Published:
 		st.Counters.Published++
 		st.Counters.NewBytes += j.New
+		st.Counters.NewData += j.NewData
 		if _, begun, err := orchestrator.ParseBackupName(j.Backup); err == nil && begun.After(mem.Good) {
 			mem.Good, mem.Error = begun, ""
 		}

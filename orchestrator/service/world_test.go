@@ -45,8 +45,14 @@ type world struct {
 	working   int
 	verdict   orchestrator.Verdict
 	targets   map[string][]string
-	discarded []string // from the buffer
-	full      error    // of the buffer
+	discarded []string       // from the buffer
+	full      error          // of the buffer
+	making    chan struct{}  // nil: the buffer is filled at once; else when it is closed
+	scrubs    chan struct{}  // the same of scrubs
+	tends     chan struct{}  // the same of the care for further targets
+	prunes    chan struct{}  // the same of retention
+	atWork    map[string]int // what waits for one of these
+	corrupted []string
 
 	life    int // which incarnation is alive
 	ops     int
@@ -57,7 +63,35 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	return &world{t: t, clock: newHands(), volumes: map[string][]orchestrator.Backup{}, order: []string{"sdc1", "sdc10"}, dead: map[string]string{}, free: 1 << 40,
-		opened: map[string]int{}, broken: map[string]error{}, verdict: orchestrator.Verified, targets: map[string][]string{}, killAt: -1}
+		opened: map[string]int{}, atWork: map[string]int{}, broken: map[string]error{}, verdict: orchestrator.Verified, targets: map[string][]string{}, killAt: -1}
+}
+
+// hold waits for c, if there is one, or for the end of ctx.
+func (w *world) hold(ctx context.Context, what string, c func() chan struct{}) error {
+	w.mu.Lock()
+	until := c()
+	w.atWork[what]++
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		w.atWork[what]--
+		w.mu.Unlock()
+	}()
+	if until == nil {
+		return nil
+	}
+	select {
+	case <-until:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (w *world) holding(what string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.atWork[what] > 0
 }
 
 var errDead = errors.New("this process is dead")
@@ -206,7 +240,10 @@ func (f fakeStore) Usage(context.Context) (orchestrator.Usage, error) {
 func (f fakeStore) Reclaim(context.Context) (orchestrator.Reclaimed, error) {
 	return orchestrator.Reclaimed{Bytes: 5e6}, nil
 }
-func (f fakeStore) Scrub(context.Context, time.Duration) (orchestrator.Scrubbed, error) {
+func (f fakeStore) Scrub(ctx context.Context, _ time.Duration) (orchestrator.Scrubbed, error) {
+	if err := f.w.hold(ctx, "scrub", func() chan struct{} { return f.w.scrubs }); err != nil {
+		return orchestrator.Scrubbed{}, err
+	}
 	return orchestrator.Scrubbed{Bytes: 1e6, Bad: 1, Damaged: []string{"x"}, Complete: true}, nil
 }
 
@@ -332,80 +369,6 @@ func (f fakeJobs) Retry(_ context.Context, id string) error {
 	return f.edit(id, func(j *Job) { j.Ended, j.Attempts, j.Error, j.After = false, 0, "", time.Time{} })
 }
 
-type fakeBuffer struct {
-	w    *world
-	life int
-}
-
-func (f fakeBuffer) Free(context.Context) (int64, int, error) {
-	f.w.mu.Lock()
-	defer f.w.mu.Unlock()
-	return f.w.free, f.w.used, nil
-}
-
-func (f fakeBuffer) List(context.Context) ([]orchestrator.Backup, error) {
-	f.w.mu.Lock()
-	defer f.w.mu.Unlock()
-	return slices.Clone(f.w.buffer), nil
-}
-
-func (f fakeBuffer) Make(_ context.Context, name string, m Machine, _ []orchestrator.Root) (r orchestrator.Record, err error) {
-	err = f.w.op(f.life, func() error {
-		if f.w.full != nil {
-			return f.w.full
-		}
-		r = orchestrator.Record{Name: name, Machine: m.Name, Bytes: 2e6}
-		f.w.buffer = append(f.w.buffer, orchestrator.Backup{Record: r, Dir: f.Dir(name)})
-		f.w.free -= 2e6
-		return nil
-	})
-	return r, err
-}
-
-func (f fakeBuffer) Discard(_ context.Context, name string) error {
-	return f.w.op(f.life, func() error { f.w.discarded = append(f.w.discarded, name); return nil })
-}
-
-func (f fakeBuffer) Dir(name string) string { return "/buffer/" + name }
-
-func (f fakeBuffer) Release(_ context.Context, name string, v orchestrator.Verdict) error {
-	return f.w.op(f.life, func() error {
-		for i := range f.w.buffer {
-			if f.w.buffer[i].Name == name {
-				f.w.buffer[i].Verdict = v
-			}
-		}
-		return nil
-	})
-}
-
-func (f fakeBuffer) Remove(_ context.Context, name string) error {
-	return f.w.op(f.life, func() error {
-		for _, b := range f.w.buffer {
-			if b.Name == name && b.Verdict != orchestrator.Verified && b.Verdict != orchestrator.Skipped {
-				f.w.t.Errorf("%s is removed from the buffer with verdict %q", name, b.Verdict)
-			}
-		}
-		f.w.buffer = slices.DeleteFunc(f.w.buffer, func(b orchestrator.Backup) bool { return b.Name == name })
-		f.w.free += 2e6
-		return nil
-	})
-}
-
-// Plan keeps one of each machine.
-func (f fakeBuffer) Plan(_ context.Context, list []orchestrator.Backup) (remove []string, err error) {
-	seen := map[string]bool{}
-	for _, b := range slices.Backward(list) {
-		if seen[b.Machine] {
-			remove = append(remove, b.Name)
-		}
-		seen[b.Machine] = true
-	}
-	return remove, nil
-}
-
-func (f fakeBuffer) Full() int { return 95 }
-
 type fakeKeeper struct {
 	w    *world
 	life int
@@ -417,7 +380,13 @@ func (f fakeKeeper) Backups(_ context.Context, v Volume) ([]orchestrator.Backup,
 	return slices.Clone(f.w.volumes[v.Name]), nil
 }
 
-func (f fakeKeeper) Prune(_ context.Context, v Volume, busy []string, atSwitch, dry bool) (Pruned, error) {
+func (f fakeKeeper) Prune(ctx context.Context, v Volume, busy []string, atSwitch, dry bool) (Pruned, error) {
+	if f.w.holding("prune") {
+		f.w.t.Error("two remove backups from a volume at the same time")
+	}
+	if err := f.w.hold(ctx, "prune", func() chan struct{} { return f.w.prunes }); err != nil {
+		return Pruned{}, err
+	}
 	f.w.mu.Lock()
 	defer f.w.mu.Unlock()
 	return Pruned{Kept: len(f.w.volumes[v.Name]), Limit: "50 versions"}, nil
@@ -427,14 +396,20 @@ func (f fakeKeeper) Verify(_ context.Context, v Volume, backup string) (orchestr
 	return orchestrator.Verification{Verdict: f.w.verdict, Reason: "as it is"}, nil
 }
 
+func (f fakeKeeper) Corrupted(context.Context, Volume, int) ([]string, bool, error) {
+	return f.w.corrupted, false, nil
+}
+
 type fakeTarget struct {
 	w    *world
 	life int
 	err  error
 }
 
-func (f fakeTarget) Name() string                   { return "borg1" }
-func (f fakeTarget) Maintain(context.Context) error { return nil }
+func (f fakeTarget) Name() string { return "borg1" }
+func (f fakeTarget) Maintain(ctx context.Context) error {
+	return f.w.hold(ctx, "tend", func() chan struct{} { return f.w.tends })
+}
 func (f fakeTarget) Backup(_ context.Context, machine string, roots []orchestrator.Root) error {
 	return errors.Join(f.err, f.w.op(f.life, func() error {
 		f.w.targets[machine] = append(f.w.targets[machine], roots[0].Path)

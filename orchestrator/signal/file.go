@@ -20,6 +20,9 @@ type Event struct {
 	UID    uint32    // of the file's owner
 }
 
+// Leased tells whether the file of a waita stands for a lease of ours, and for nobody's wish.
+func (e Event) Leased() bool { return e.Name == WaitA && strings.HasPrefix(e.Text, leased) }
+
 // identity tells a file from another. What is written into a file that is there changes nothing: the cloner rewrites waita every second.
 type identity struct{ dev, ino uint64 }
 

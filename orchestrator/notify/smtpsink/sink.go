@@ -25,6 +25,7 @@ type Options struct {
 	User      string      // not empty: mail only after a login with it
 	Password  string
 	ClearAuth bool      // offer logins without TLS
+	MaxBytes  int64     // of a mail, a longer one is refused; 0: any
 	Output    io.Writer // each mail is printed there; may be nil
 	// Answer is asked before each step of a mail, and may wait; an error, such as one of Refuse, is the answer to the client. arg is the address of
 	// MAIL and RCPT. It may be nil.
@@ -78,6 +79,7 @@ func Start(o Options) (*Sink, error) {
 	s.server = smtp.NewServer(s)
 	s.server.Domain = "sink.invalid"
 	s.server.AllowInsecureAuth = o.ClearAuth
+	s.server.MaxMessageBytes = o.MaxBytes
 	s.server.EnableSMTPUTF8 = true
 	s.server.ErrorLog = log.New(io.Discard, "", 0) // clients that break off are what tests do
 	listener := socket
