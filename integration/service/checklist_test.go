@@ -1,97 +1,114 @@
 package service
 
 import (
-	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// row is a row of the checklist of features, and where it is tested: folder and function. Without tests it says which later issue brings it.
-type row struct {
-	feature string
-	tests   []string
-	later   string
-}
-
-func checklist() []row {
-	const esxi, luks, restore, rest = "hosts with virtual machines", "encrypted disks", "restore", "surroundings"
-	return []row{
-		{feature: "several hosts, ordered lists", tests: []string{"orchestrator/service TestRound"}, later: esxi},
-		{feature: "import of old configuration", tests: []string{"orchestrator/config TestImport"}},
-		{feature: "buffered, direct, mixed mode", tests: []string{"orchestrator/service TestWays", "orchestrator/service TestMixedRounds"}},
-		{feature: "blocked hours", tests: []string{"orchestrator/schedule TestBlockedHours", "orchestrator/service TestRound"}},
-		{feature: "buffer admission", tests: []string{"orchestrator/service TestAdmission", "orchestrator/service TestAdmissionQueue", "orchestrator/service TestEmergency"}},
-		{feature: "async copy queue", tests: []string{"orchestrator/job TestKilledAtEveryStep", "orchestrator/job TestKilledAtRandom", "integration/service TestKilled"}},
-		{feature: "CRC on both sides", tests: []string{"integration/service TestFlipOnDiskAfterCopy", "integration/service TestFlipSourceAfterCopy", "integration/service TestFlipPublished"}},
-		{feature: "skip CRC", tests: []string{"integration/service TestSkip"}},
-		{feature: "retention, fill control, unverified age", tests: []string{"orchestrator/retention TestRecalculate", "orchestrator/retention TestRules", "orchestrator/retention TestRandomPlans"}},
-		{feature: "daily, weekly, monthly, yearly", tests: []string{"orchestrator/retention TestGoldenCalendar"}},
-		{feature: "disk rotation", tests: []string{"orchestrator/volume/internal/rotation Test"}},
-		{feature: "switch, softswitch, donotswitch", tests: []string{"orchestrator/service TestSwitch", "integration/service TestSignalFiles", "orchestrator/volume TestSwitch"}},
-		{feature: "fsck policy, dirty detection", tests: []string{"orchestrator/volume TestKilledProcess"}},
-		{feature: "index cache, copy, conflict", tests: []string{"orchestrator/volume/internal/indexcache Test"}},
-		{feature: "format, reinit", tests: []string{"orchestrator/volume TestReinit"}, later: rest},
-		{feature: "LUKS", later: luks},
-		{feature: "second volume", tests: []string{"orchestrator/volume TestSecond"}},
-		{feature: "all signals and the command line", tests: []string{"integration/service TestSignalFiles", "integration/service TestVerbs", "orchestrator/signal Test"}},
-		{feature: "stop, kill, reboot", tests: []string{"orchestrator/service TestStop", "integration/service TestPauseAndStopNow"}},
-		{feature: "pause after round, scheduled start, continuous mode", tests: []string{"orchestrator/service TestPauseAfterRound", "orchestrator/service TestContinuous"}},
-		{feature: "NFS datastore probe", later: esxi},
-		{feature: "drivers of hosts", later: esxi},
-		{feature: "hang watchdog", tests: []string{"orchestrator/systemd Test"}, later: esxi},
-		{feature: "independent disks, RDM, snapshots", later: esxi},
-		{feature: "delta files and RAID monitoring", later: esxi},
-		{feature: "cloner orchestration", later: esxi},
-		{feature: "restore", later: restore},
-		{feature: "hot start from the buffer", later: restore},
-		{feature: "UPS", later: rest},
-		{feature: "mails", tests: []string{"orchestrator/notify TestSecurity", "orchestrator/notify TestOutage", "integration/service TestSecrets"}},
-		{feature: "error-only mail, log attached", tests: []string{"orchestrator/notify TestErrorOnly", "orchestrator/notify TestLongLogs"}},
-		{feature: "single instance, clean temporary directory", tests: []string{"integration/service TestOneService", "orchestrator/instance TestOtherProcess"}},
-		{feature: "directory and snapshot sources", tests: []string{"orchestrator/source Test", "orchestrator/service TestRound"}},
-		{feature: "check and scrub", tests: []string{"orchestrator/service TestScrub", "integration/scrub Test"}},
-		{feature: "reclaim after prune", tests: []string{"integration/service TestVerbs", "orchestrator/borg Test"}},
-		{feature: "failure reasons, duration", tests: []string{"orchestrator/service TestRound"}},
-		{feature: "a log for each run, garbage collection", tests: []string{"orchestrator/runlog Test"}},
-		{feature: "status, reports", tests: []string{"integration/service TestOneService", "orchestrator/service TestSwitch"}, later: rest},
-		{feature: "off-site replica", later: rest},
-		{feature: "mail interface, keep-alive", later: rest},
-		{feature: "secrets", tests: []string{"integration/service TestSecrets", "orchestrator/config TestSecret"}},
+// features are the rows of the checklist in the specification of the orchestrator, in its order.
+func features() []string {
+	return []string{
+		"Several ESXi hosts, ordered VM lists", "Import of old configuration", "Buffered/direct/mixed mode (−1, 0, n)", "Blocked hours per VM", "Buffer admission",
+		"Async copy queue", "CRC both sides, compare, markers", "Skip CRC (manual, NFS auto, noskipcrc)", "Retention, fill control, unverified age", "GFS prune d/w/m/y",
+		"Disk rotation, day-of-week/month, NFS", "switch/softswitch/donotswitch", "fsck policy, dirty detection, donotcheck", "Index cache, copy on disk, conflict",
+		"Format / reinit volume", "LUKS buffer (RAID0), derived/file key, add key, header backup", "Second volume mount / disk migration", "All signals + CLI",
+		"stop / kill / reboot", "Pause after round, scheduled start, continuous mode", "NFS datastore probe/creation", "LAMW driver, native driver", "Hang watchdog",
+		"Independent disks, RDM, existing snapshots", "Delta-file and RAID monitoring", "Cloner orchestration", "Restore copy/link/file level/rename", "Hot start from buffer",
+		"UPS", "Mails (ok, failed, report, CRC, space, hang), TLS modes", "Error-only mail, full log attached", "Single instance, clean temp dir", "Directory and ZFS sources",
+		"Check/scrub, fast and with data", "Reclaim/compact after prune", "Failure reasons, duration summary", "Log per run, GC keep N, rotation", "Status, reports, statistics",
+		"Off-site replica / cloud disk", "On-demand mail interface; keep-alive for sleeping USB disks", "Secrets, host keys",
 	}
 }
 
-// TestChecklist: every feature has a test whose name begins so, or belongs to a later issue.
+// row is one of the table in docs/testing.md.
+type row struct {
+	feature, missing string
+	tests            []string // "folder TestName"
+}
+
+const checklistHead = "## The checklist of the orchestrator"
+
+// rows reads the table: feature, tests in backticks, what no test shows.
+func rows(t *testing.T, root string) (list []row) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "docs", "testing.md"))
+	must(t, err)
+	_, section, ok := strings.Cut(string(text), checklistHead+"\n")
+	if !ok {
+		t.Fatalf("docs/testing.md has no section %q", checklistHead)
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	quoted := regexp.MustCompile("`([^`]+)`")
+	for line := range strings.Lines(section) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if len(cells) != 3 || strings.Contains(line, "---") || strings.TrimSpace(cells[0]) == "feature" {
+			continue
+		}
+		r := row{feature: strings.TrimSpace(cells[0]), missing: strings.TrimSpace(cells[2])}
+		folder := ""
+		for _, q := range quoted.FindAllStringSubmatch(cells[1], -1) {
+			if !strings.HasPrefix(q[1], "Test") {
+				folder = q[1]
+				continue
+			}
+			r.tests = append(r.tests, folder+" "+q[1])
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// TestChecklist holds the table against the specification and the source: every feature has its row, every test that a row names exists by its whole name,
+// and a row without any says what is missing.
 func TestChecklist(t *testing.T) {
 	_, source, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(source), "..", "..")
-	for _, r := range checklist() {
-		if len(r.tests) == 0 && r.later == "" {
-			t.Errorf("%s: neither tested nor said to be later", r.feature)
+	list := rows(t, root)
+	var have []string
+	for _, r := range list {
+		have = append(have, r.feature)
+		if len(r.tests) == 0 && r.missing == "" {
+			t.Errorf("%s: neither tested nor said to be missing", r.feature)
 		}
 		for _, name := range r.tests {
 			folder, function, _ := strings.Cut(name, " ")
-			if !hasTest(t, filepath.Join(root, folder), "func "+function) {
-				t.Errorf("%s: there is no test %s in %s", r.feature, function, folder)
+			if !hasTest(t, filepath.Join(root, folder), function) {
+				t.Errorf("%s: there is no test %s in %q", r.feature, function, folder)
+			}
+		}
+	}
+	if want := features(); !slices.Equal(have, want) {
+		for i := range max(len(have), len(want)) {
+			if i >= len(have) || i >= len(want) || have[i] != want[i] {
+				t.Fatalf("row %d: the table has %q, the specification %q", i, at(have, i), at(want, i))
 			}
 		}
 	}
 }
 
-func hasTest(t *testing.T, dir, begin string) (found bool) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		found = found || strings.Contains(string(text), "\n"+begin)
-		return err
-	})
-	if err != nil {
-		t.Error(err)
+func at(list []string, i int) string {
+	if i < len(list) {
+		return list[i]
 	}
-	return found
+	return "no such row"
+}
+
+// hasTest tells whether a file of the folder has exactly that test.
+func hasTest(t *testing.T, dir, function string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	must(t, err)
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		must(t, err)
+		if strings.Contains(string(text), "\nfunc "+function+"(t *testing.T)") {
+			return true
+		}
+	}
+	return false
 }

@@ -135,19 +135,6 @@ func TestFlipOnDiskAfterCopy(t *testing.T) {
 	r.ok("verify", "--all")
 }
 
-// A byte of the source that changes right after the copy is found where the source is read a second time.
-func TestFlipSourceAfterCopy(t *testing.T) {
-	r := newRig(t, "[verify]\nsource_parallel = true\n")
-	r.ok("run", "--no-wait", "mail 1")
-	dir := r.stopWhenCopied("mail 1")
-	flip(t, filepath.Join(r.path("buffer"), filepath.Base(dir), r.path("mail", "disk.img")), imageSize-50)
-	r.goOn()
-	s := r.until("the copy ends", func(s state) bool { return settled(s) && s.Counters.Published+s.Counters.JobsFailed == 1 })
-	if s.Counters.Mismatches == 0 {
-		t.Errorf("mismatches: have %+v, want the changed source to be found\n%s", s.Counters, r.logged())
-	}
-}
-
 // A published backup that changes, through the mount or on the disk, is found by verify and marked.
 func TestFlipPublished(t *testing.T) {
 	r := newRig(t, "")
@@ -185,22 +172,11 @@ func TestPauseAndStopNow(t *testing.T) {
 	}
 	r.ok("run", "--no-wait", "mail 1")
 	r.until("it copies", copying)
-	begin := time.Now()
 	r.ok("pause", "for", "a", "test")
-	done := func() int64 { return r.status().Jobs[0].Done }
-	for last, same := int64(-1), 0; same < 10; time.Sleep(50 * time.Millisecond) {
-		if now := done(); now == last {
-			same++
-		} else {
-			last, same = now, 0
-		}
-		if time.Since(begin) > 6*time.Second {
-			t.Fatal("it copies on in a pause")
-		}
-	}
+	r.stands()
 	r.ok("resume")
 	r.until("it copies again", copying)
-	begin = time.Now()
+	begin := time.Now()
 	r.ok("stop", "--now")
 	must(t, r.serve.Wait())
 	r.serve = nil

@@ -300,7 +300,7 @@ func settled(s state) bool { return len(s.Jobs) == 0 && s.Round == nil && s.Swit
 
 // backup as `backups --json` lists it.
 type backup struct {
-	Name, Machine, Verdict, Dir string
+	Name, Machine, Verdict, Reason, Dir string
 }
 
 func (r *rig) backups() (volume string, list, buffer []backup) {

@@ -38,8 +38,8 @@ func TestVerbs(t *testing.T) {
 		want string
 		args []string
 	}{
-		{6, "no volume", []string{"switch", "nowhere"}}, {1, "there is no machine", []string{"run", "Office"}}, {1, "no such job", []string{"jobs", "drop", "X"}},
-		{2, "--yes-really", []string{"volumes", "reinit", "disk-b"}}, {2, "names of backups", []string{"verify"}}, {1, "there is no backup", []string{"verify", "office-2"}},
+		{6, "no volume", []string{"switch", "nowhere"}}, {6, "there is no machine", []string{"run", "Office"}}, {6, "no such job", []string{"jobs", "drop", "X"}},
+		{2, "--yes-really", []string{"volumes", "reinit", "disk-b"}}, {2, "names of backups", []string{"verify"}}, {6, "there is no backup", []string{"verify", "office-2"}},
 		{1, "", []string{"volumes", "reinit", "disk-a", "--yes-really", "disk-a"}}, {2, "unknown verb", []string{"stauts"}},
 	} {
 		o := r.run(c.args...)

@@ -32,6 +32,7 @@ const (
 	ExitPartly    Code = 12 // done for some, failed for others
 	ExitDiffers   Code = 13 // a backup is not what its source was, or cannot be read
 	ExitConfig    Code = 14 // the configuration is wrong
+	ExitWaits     Code = 15 // nothing is lost and not all is done: something waits for its next attempt
 )
 
 // The exit codes of fsck, which scripts written for the original read.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/term"
+
 	"tresor/index/format"
 	"tresor/index/progress"
 )
@@ -18,9 +20,9 @@ const Interval = 3 * time.Second
 // every interval. It is safe for concurrent use. The zero interval prints every message.
 type Progress struct {
 	w        io.Writer
-	verb     string
+	title    string
 	interval time.Duration
-	terminal bool
+	width    int // of the terminal in columns; 0: there is none
 	now      func() time.Time
 
 	mu    sync.Mutex // guards the fields below; output is written under it; no other lock is taken
@@ -34,12 +36,18 @@ type Progress struct {
 
 // NewProgress starts a progress report for a verb; the first message appears after one interval at the earliest.
 func NewProgress(w io.Writer, verb string, interval time.Duration) *Progress {
-	return newProgress(w, verb, interval, isTerminal(w), time.Now)
+	return NewProgressFor(w, "ddumbfs", verb, interval)
 }
 
-func newProgress(w io.Writer, verb string, interval time.Duration, terminal bool, now func() time.Time) *Progress {
+// NewProgressFor is NewProgress for a verb of another program.
+func NewProgressFor(w io.Writer, program, verb string, interval time.Duration) *Progress {
+	return newProgress(w, title(program, verb), interval, Width(w), time.Now)
+}
+
+// newProgress: width is that of the terminal in columns, 0 where there is none.
+func newProgress(w io.Writer, title string, interval time.Duration, width int, now func() time.Time) *Progress {
 	t := now()
-	return &Progress{w: w, verb: verb, interval: interval, terminal: terminal, now: now, start: t, last: t}
+	return &Progress{w: w, title: title, interval: interval, width: width, now: now, start: t, last: t}
 }
 
 // Say shows the message with the time that passed, unless the last one is less than an interval ago.
@@ -51,8 +59,11 @@ func (p *Progress) Say(text string, args ...any) {
 		return
 	}
 	p.last = t
-	line := fmt.Sprintf("%s: %s (%s)", title("ddumbfs", p.verb), oneLine(fmt.Sprintf(text, args...)), t.Sub(p.start).Round(time.Second))
-	if p.terminal {
+	line := fmt.Sprintf("%s: %s (%s)", p.title, oneLine(fmt.Sprintf(text, args...)), t.Sub(p.start).Round(time.Second))
+	if p.width > 0 {
+		if r := []rune(line); len(r) >= p.width { // a second row would not be rewritten
+			line = string(r[:p.width-1])
+		}
 		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
 		p.open = true
 		return
@@ -92,17 +103,40 @@ func (p *Progress) Stage(s progress.Stage) {
 func (p *Progress) Done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.clearLocked()
+}
+
+// Write writes what others have to say, whole lines, above the line that is rewritten.
+func (p *Progress) Write(lines []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clearLocked()
+	return p.w.Write(lines)
+}
+
+// clearLocked takes the line away that is rewritten. The caller holds mu.
+func (p *Progress) clearLocked() {
 	if p.open {
 		fmt.Fprint(p.w, "\r\x1b[K")
 		p.open = false
 	}
 }
 
-func isTerminal(w io.Writer) bool {
+// usualWidth is that of a terminal which does not say how wide it is.
+const usualWidth = 80
+
+// Width is how many columns the terminal has that w writes to; 0: it is none.
+func Width(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {
-		return false
+		return 0
 	}
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 || f.Name() == os.DevNull {
+		return 0
+	}
+	if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 {
+		return columns
+	}
+	return usualWidth
 }

@@ -16,17 +16,18 @@ import (
 
 func TestProgress(t *testing.T) {
 	for _, c := range []struct {
-		name     string
-		terminal bool
-		want     string
+		name  string
+		width int
+		want  string
 	}{
-		{"log", false, "ddumbfs fsck: hash 20.0% (2 of 10 files), 0.5 files/s, 16s left (4s)\nddumbfs fsck: survey 4k, 1k/s (8s)\n"},
-		{"terminal", true, "\r\x1b[Kddumbfs fsck: hash 20.0% (2 of 10 files), 0.5 files/s, 16s left (4s)\r\x1b[Kddumbfs fsck: survey 4k, 1k/s (8s)\r\x1b[K"},
+		{"log", 0, "ddumbfs fsck: hash 20.0% (2 of 10 files), 0.5 files/s, 16s left (4s)\nddumbfs fsck: survey 4k, 1k/s (8s)\n"},
+		{"terminal", 100, "\r\x1b[Kddumbfs fsck: hash 20.0% (2 of 10 files), 0.5 files/s, 16s left (4s)\r\x1b[Kddumbfs fsck: survey 4k, 1k/s (8s)\r\x1b[K"},
+		{"narrow", 20, "\r\x1b[Kddumbfs fsck: hash \r\x1b[Kddumbfs fsck: surve\r\x1b[K"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var b bytes.Buffer
 			now := time.Unix(1000, 0)
-			p := newProgress(&b, "fsck", 3*time.Second, c.terminal, func() time.Time { return now })
+			p := newProgress(&b, "ddumbfs fsck", 3*time.Second, c.width, func() time.Time { return now })
 			stage := func(name string, unit progress.Unit, done, total uint64) {
 				p.Stage(progress.Stage{Name: name, Unit: unit, Done: done, Total: total})
 			}
@@ -57,7 +58,7 @@ func TestProgressToFileIsNoTerminal(t *testing.T) {
 	}
 	defer file.Close()
 	for _, f := range []*os.File{null, file} {
-		if isTerminal(f) {
+		if Width(f) != 0 {
 			t.Errorf("%s is taken for a terminal", f.Name())
 		}
 	}

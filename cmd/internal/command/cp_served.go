@@ -59,7 +59,7 @@ func (v *copyFile) sendIn(ctx context.Context, s Streams, m *index.Mount, from s
 		return nil, err
 	}
 	defer file.Close()
-	args := control.CopyInArgs{Path: c.Path, Verify: v.check, Confirmed: in.complete != nil}
+	args := control.CopyInArgs{Path: control.Path(c.Path), Verify: v.check, Confirmed: in.complete != nil}
 	if in.info != nil {
 		args.Mode, args.Modified = uint32(in.info.Mode().Perm()), in.info.ModTime()
 	}
@@ -218,7 +218,7 @@ func (v *copyFile) receiveOut(ctx context.Context, s Streams, m *index.Mount, fr
 	v.saysHow(s, "the process that serves %s reads it", m.Point)
 	c.Read = &transfer.Read{Bad: []transfer.Range{}}
 	get := func(f *os.File) error {
-		return v.call(ctx, s, m, control.OpCopyOut, f, nil, &control.CopyOutArgs{Path: c.Path, Force: v.force}, c.Read)
+		return v.call(ctx, s, m, control.OpCopyOut, f, nil, &control.CopyOutArgs{Path: control.Path(c.Path), Force: v.force}, c.Read)
 	}
 	switch {
 	case to == "-":

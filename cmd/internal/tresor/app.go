@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,30 +45,25 @@ type app struct {
 	engine  *engine.Engine
 	manager *systemd.Manager // set by serve
 	runs    runs
+	again   againReads
+	trends  *trends
+
+	records sync.Mutex // one change of a published backup's record at a time: it is read and written under it; leaf
 
 	mu      sync.Mutex // guards the fields below; leaf, no I/O
 	cfg     *config.Config
 	checker *verify.Checker
-	skip    bool // copies are not verified as long as the signal says so
-	noCheck bool // volumes that were closed cleanly are not checked at a switch
+	front   *front // nil: there is no folder of signals
+	skips   skips
 	service *service.Service
+	reading map[string][]orchestrator.Root // where jobs read, by backup
 }
 
-// loadConfig reads a configuration; what is wrong with it has its own exit code.
-func loadConfig(file string) (*config.Config, error) {
-	c, err := config.Load(file, outside())
-	var wrong config.Mistakes
-	switch {
-	case errors.As(err, &wrong):
-		return nil, cli.Hint(cli.Exit(cli.ExitConfig, err), "tresor config check "+file)
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, cli.Hint(cli.Exit(cli.ExitConfig, err), "`tresor setup` makes a first configuration, `tresor config example` shows one")
-	}
-	return c, err
-}
+// loadConfig reads a configuration with its secrets.
+func loadConfig(file string) (*config.Config, error) { return readConfig(file, outside()) }
 
-// openApp takes the lock and opens what survives reloads. It is closed by close.
-func openApp(ctx context.Context, file string, s Streams) (_ *app, err error) {
+// openApp takes the lock and opens what survives reloads. It is closed by close. The log goes to w; short: only errors do.
+func openApp(ctx context.Context, file string, w io.Writer, short bool) (_ *app, err error) {
 	c, err := loadConfig(file)
 	if err != nil {
 		return nil, err
@@ -78,21 +75,27 @@ func openApp(ctx context.Context, file string, s Streams) (_ *app, err error) {
 	lock, err := instance.Acquire(filepath.Join(c.Paths.State, "lock"), clock.Now())
 	var held *instance.HeldError
 	if errors.As(err, &held) {
-		return nil, cli.Hint(cli.Exit(cli.ExitBusy, err), "a service works with this state already: the verbs ask it")
+		return nil, cli.Hint(cli.Exit(cli.ExitBusy, err), "`tresor status` says what it does; it starts, ends or hangs if the verbs cannot ask it")
 	}
 	if err != nil {
 		return nil, err
 	}
 	a := &app{file: file, clock: clock, lock: lock, cfg: c, secrets: runlog.NewRedactor()}
 	a.runs.a = a
+	a.trends = newTrends(a, c)
 	defer func() {
 		if err != nil {
+			a.tellNotStarted(ctx, err)
 			err = errors.Join(err, a.close())
 		}
 	}()
 	a.addSecrets(c)
-	a.logger = newLogger(c, s.Err)
+	a.logger = newLogger(c, w)
 	a.logger.AddHook(a.secrets)
+	if short {
+		a.logger.SetOutput(io.Discard)
+		a.logger.AddHook(troubles{w, c})
+	}
 	if a.logs, err = runlog.Open(runlog.Options{Dir: c.LogDir(), Clock: clock, Secrets: a.secrets}); err != nil {
 		return nil, err
 	}
@@ -117,7 +120,8 @@ func openApp(ctx context.Context, file string, s Streams) (_ *app, err error) {
 func (a *app) openQueue(c *config.Config) (err error) {
 	a.queue, err = job.Open(job.Options{
 		Dir: filepath.Join(c.Paths.State, "jobs"), Clock: a.clock, Random: rand.Reader, Verifier: (*appVerifier)(a), Notifier: a.tell,
-		MakeRoom: a.makeRoom, Skip: a.never(c), MaxAttempts: c.Backup.Attempts,
+		MakeRoom: a.makeRoom, Skip: func() []string { return a.never(a.config()) }, MaxAttempts: c.Backup.Attempts,
+		SkipVerify: a.skipVerify, OnBuffer: onBuffer, Release: a.releaseSource,
 		Backoff: func(n int) time.Duration {
 			wait := c.Backup.RetryAfter
 			for range n - 1 {
@@ -182,10 +186,18 @@ func (a *app) config() *config.Config {
 	return a.cfg
 }
 
+// frontNow is the folder of signals, nil if there is none.
+func (a *app) frontNow() *front {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.front
+}
+
 func (a *app) addSecrets(c *config.Config) {
 	for _, s := range []config.Secret{c.Mail.Password, c.Webhook.Token} {
 		a.secrets.Add(s.Reveal())
 	}
+	a.secrets.Add(c.Webhook.URL, c.Ping.URL) // whoever has the address can post, and can keep a dead-man switch quiet
 	for _, b := range c.Borg {
 		a.secrets.Add(b.Passphrase.Reveal())
 	}
@@ -199,14 +211,33 @@ func (a *app) newService(ctx context.Context, changed func(string)) (*service.Se
 		return nil, err
 	}
 	s, err := service.New(ctx, service.Parts{Dir: dir, Clock: a.clock, Load: a.load, Jobs: &queueJobs{a}, NewID: func() string { return ulid.Make().String() },
-		Log: &a.runs, Changed: changed})
+		Log: &a.runs, Changed: changed, Served: func() {
+			if h := a.frontNow(); h != nil {
+				h.wasServed()
+			}
+		}})
 	if err != nil {
 		return nil, err
 	}
 	a.mu.Lock()
 	a.service = s
 	a.mu.Unlock()
+	if r := s.State().Round; r != nil {
+		a.runs.goOn(r.ID)
+	}
+	a.trends.catchUp()
 	return s, nil
+}
+
+// round is the one that runs; nil: none does.
+func (a *app) round() *service.Round {
+	a.mu.Lock()
+	s := a.service
+	a.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return s.State().Round
 }
 
 // newLogger writes for people, or for the journal.
@@ -225,10 +256,35 @@ func newLogger(c *config.Config, w io.Writer) *logrus.Logger {
 	return l
 }
 
+// troubles shows a person who does something by hand what goes wrong; the log of the round has the rest.
+type troubles struct {
+	w io.Writer
+	c *config.Config
+}
+
+// Levels implements logrus.Hook.
+func (troubles) Levels() []logrus.Level {
+	return []logrus.Level{logrus.PanicLevel, logrus.FatalLevel, logrus.ErrorLevel}
+}
+
+// Fire implements logrus.Hook.
+func (t troubles) Fire(e *logrus.Entry) error {
+	for _, m := range t.c.Machines() {
+		if strings.HasPrefix(e.Message, m.Name+": "+string(service.Failed)) || strings.HasPrefix(e.Message, "job of "+m.Name+"-") {
+			return nil // it has a line in the result
+		}
+	}
+	_, err := fmt.Fprintf(t.w, "%s: %s: %s\n", program, e.Level, brief(e.Message))
+	return err
+}
+
 // load reads the configuration and makes the parts that hang on it.
 func (a *app) load(ctx context.Context) (*service.Snapshot, error) {
 	c, err := loadConfig(a.file)
 	if err != nil {
+		return nil, err
+	}
+	if err := sameFixed(a.config(), c); err != nil {
 		return nil, err
 	}
 	a.addSecrets(c)
@@ -251,51 +307,48 @@ func (a *app) load(ctx context.Context) (*service.Snapshot, error) {
 		sn.Buffer = &buffer{a, c}
 	}
 	sn.Keeper = &keeper{a, c}
-	if err := a.tell.configure(c); err != nil {
-		return fail(err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.cfg = c
-	a.checker = a.newChecker(c)
+	sn.Trend, sn.ScrubDue = trendOf(a.trends.c, a.clock), scrubDue(c)
+	sn.Use = func() error { return a.use(c) }
 	return sn, nil
 }
 
-func (a *app) newChecker(c *config.Config) *verify.Checker {
-	v := verify.New(verify.Options{Workers: c.Verify.Workers, Idle: c.Verify.IdleIO, Clock: a.clock, Note: func(text string) { a.logger.Warn("verify: " + text) }})
-	return &verify.Checker{Verifier: v, Mode: c.Verify.Mode, Clock: a.clock, Source: a.stillThere, Again: c.Verify.SourceParallel}
-}
-
-// stillThere is what a backup was made of, if that does not change any more: the backup on the buffer.
-func (a *app) stillThere(backup string) verify.Roots {
-	j, err := a.queue.Get(backup)
-	if err != nil || j.Buffer == "" {
+// sameFixed refuses another place for what is locked, mounted or open since the start. A file that is cut off in the middle of being written does not pass it either.
+func sameFixed(old, c *config.Config) error {
+	fixed := func(c *config.Config) map[string]string {
+		p := &c.Paths
+		return map[string]string{"paths.state": p.State, "paths.socket": p.Socket, "paths.signals": p.Signals, "paths.temporary": p.Temporary, "paths.index": p.Index,
+			"paths.volume_mount": p.VolumeMount, "paths.second_mount": p.SecondMount, "paths.volume_subdir": p.VolumeSubdir, "paths.disks": p.Disks, "log.dir": c.LogDir()}
+	}
+	was, is := fixed(old), fixed(c)
+	var changed []string
+	for _, key := range slices.Sorted(maps.Keys(was)) {
+		if was[key] != is[key] {
+			changed = append(changed, fmt.Sprintf("%s: want %q, found %q", key, was[key], is[key]))
+		}
+	}
+	if len(changed) == 0 {
 		return nil
 	}
-	roots, err := bufferRoots(j.Buffer)
-	if err != nil {
-		return nil // the copy is proved against the sums in any case
+	return cli.Hint(cli.Exit(cli.ExitConfig, fmt.Errorf("configuration %s: another place counts at the start only: %s", c.File, strings.Join(changed, "; "))), "restart the service")
+}
+
+// use puts a configuration in the place of the old one.
+func (a *app) use(c *config.Config) error {
+	if err := a.tell.configure(c); err != nil {
+		return err
 	}
-	return roots
+	checker := a.newChecker(c)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cfg, a.checker = c, checker
+	return nil
 }
 
-// appVerifier is the verifier of the present configuration, for the queue, which outlives it.
-type appVerifier app
-
-func (v *appVerifier) checkerNow() *verify.Checker {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.checker
-}
-
-// Verify implements job.Verifier.
-func (v *appVerifier) Verify(ctx context.Context, store orchestrator.Store, dir string, sums []orchestrator.FileSum) (orchestrator.Verification, error) {
-	return v.checkerNow().Verify(ctx, store, dir, sums)
-}
-
-// Write implements job.Verifier.
-func (v *appVerifier) Write(ctx context.Context, dir string, sums []orchestrator.FileSum, o orchestrator.Verification) error {
-	return v.checkerNow().Write(ctx, dir, sums, o)
+func (a *app) newChecker(c *config.Config) *verify.Checker {
+	v := verify.New(verify.Options{Workers: c.Verify.Workers, Idle: c.Verify.IdleIO, Clock: a.clock, MaxScrubAge: c.Verify.ScrubMaxAge,
+		Note: func(text string) { a.logger.Warn("verify: " + text) }})
+	return &verify.Checker{Verifier: v, Mode: c.Verify.Mode, Clock: a.clock, Source: a.originOf, Again: c.Verify.SourceAgain, Serial: !c.Verify.SourceParallel,
+		Unproved: a.unproved, Notifier: a.tell}
 }
 
 // makeRoom prunes and reclaims the volume for a job that found it full.
@@ -323,90 +376,4 @@ func (a *app) busy() (list []string) {
 		}
 	}
 	return list
-}
-
-// keepJobs is how long ended jobs are remembered.
-const keepJobs = 30 * 24 * time.Hour
-
-// runs writes what the loop says to the log, and to those of the runs.
-type runs struct {
-	a    *app
-	mu   sync.Mutex // guards open; the logs are opened and closed under it
-	open map[string]*runlog.Run
-}
-
-// BeginRun implements service.Log.
-func (r *runs) BeginRun(id, title string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	run, err := r.a.logs.Begin(id, title)
-	if err != nil {
-		r.a.logger.Error(err)
-		return
-	}
-	if r.open == nil {
-		r.open = map[string]*runlog.Run{}
-	}
-	r.open[id] = run
-	r.a.logger.WithField(runlog.Field, id).Info(title)
-	if err := r.a.tell.Notify(startedEvent(id, title)); err != nil {
-		r.a.logger.Warn(err)
-	}
-}
-
-// EndRun implements service.Log. It keeps no more logs than the configuration wants.
-func (r *runs) EndRun(id string, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	run := r.open[id]
-	if run == nil { // the round goes on after a restart
-		var err error
-		if run, err = r.a.logs.Begin(id, "the end of a round that was interrupted"); err != nil {
-			r.a.logger.Error(err)
-			return
-		}
-	}
-	delete(r.open, id)
-	result := runlog.OK
-	if !ok {
-		result = runlog.Failed
-	}
-	if err := run.End(result); err != nil {
-		r.a.logger.Error(err)
-	}
-	if err := r.a.queue.Forget(r.a.clock.Now().Add(-keepJobs)); err != nil {
-		r.a.logger.Warn(err)
-	}
-	c := r.a.config().Log
-	if _, err := r.a.logs.Collect(runlog.Limits{Runs: c.KeepRuns, Age: time.Duration(c.MaxAgeDays) * 24 * time.Hour, Bytes: c.MaxSize}); err != nil {
-		r.a.logger.Warn(err)
-	}
-}
-
-// Say implements service.Log.
-func (r *runs) Say(s orchestrator.Severity, run, text string) {
-	e := logrus.NewEntry(r.a.logger)
-	r.mu.Lock()
-	if run == "" { // whatever happens during a round belongs to its log
-		for id := range r.open {
-			run = id
-		}
-	}
-	r.mu.Unlock()
-	if run != "" {
-		e = e.WithField(runlog.Field, run)
-	}
-	switch s {
-	case orchestrator.Failure:
-		e.Error(text)
-	case orchestrator.Warning:
-		e.Warn(text)
-	default:
-		e.Info(text)
-	}
-}
-
-// errNoService is a verb that only a service can answer.
-func errNoService(err error) error {
-	return cli.Hint(err, fmt.Sprintf("start it: systemctl start tresor, or %s serve", program))
 }

@@ -28,15 +28,17 @@ func mailOf(c *config.Config) (*notify.Mail, error) {
 		return nil, nil
 	}
 	m := &notify.Mail{Host: c.Mail.Host, Port: c.Mail.SMTPPort(), Security: notify.Security(c.Mail.Security), CAFile: c.Mail.CAFile, User: c.Mail.User, Password: reveal(c.Mail.Password),
-		From: c.Mail.From, To: c.Mail.To, ErrorOnly: c.Mail.ErrorOnly}
+		From: c.Mail.From, To: c.Mail.To, Description: c.Mail.Description, ErrorOnly: c.Mail.ErrorOnly,
+		ClearAuth: c.Mail.Security == config.SecurityNone} // as somebody has asked for; without TLS that is optional the password stays here
 	return m, m.Check()
 }
 
-// channels are the ways to people that a configuration has.
-func (a *app) channels(c *config.Config) (list []notify.Channel, err error) {
+// channels are the ways to people that a configuration has. What keeps mails back, such as a file of certificates that is gone, must not keep backups back: it
+// is logged, and each attempt says it again.
+func (a *app) channels(c *config.Config) (list []notify.Channel) {
 	m, err := mailOf(c)
 	if err != nil {
-		return nil, err
+		a.logger.Error(err)
 	}
 	if m != nil {
 		if c.Mail.AttachLog {
@@ -54,7 +56,7 @@ func (a *app) channels(c *config.Config) (list []notify.Channel, err error) {
 	if c.Ping.URL != "" {
 		list = append(list, &notify.Ping{URL: reveal(config.NewSecret(c.Ping.URL)), Client: patient(c.Ping.Timeout)})
 	}
-	return list, nil
+	return list
 }
 
 // patient is a client with a time limit that follows no redirection: the address may have a token in it.
@@ -66,6 +68,15 @@ func patient(limit time.Duration) *http.Client {
 func startedEvent(run, title string) orchestrator.Event {
 	return orchestrator.Event{Severity: orchestrator.Info, Kind: notify.RunStarted, Subject: title, Run: run}
 }
+
+func mailTestVerb() *Verb {
+	return &Verb{Name: "mail test", Args: "", Short: "Sends a test message to every address of the configuration at once, and tells what became of each.",
+		Codes: []cli.Meaning{{Code: cli.ExitOK, Text: "all were taken"}, {Code: cli.ExitFailure, Text: "none was taken, or there is nobody to write to"}, {Code: cli.ExitUsage, Text: "wrong command line"},
+			{Code: cli.ExitInterrupted, Text: "interrupted"}, {Code: cli.ExitPartly, Text: "some were taken"}, {Code: cli.ExitConfig, Text: "the configuration is wrong or missing"}},
+		new: func() runner { return new(mailTest) }}
+}
+
+type mailTest struct{ client }
 
 // address is what became of the test message to one address.
 type address struct {

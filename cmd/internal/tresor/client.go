@@ -3,6 +3,10 @@ package tresor
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/spf13/pflag"
 
@@ -24,28 +28,66 @@ func (c *client) Flags(f *pflag.FlagSet) {
 	f.BoolVar(&c.json, "json", false, "print one JSON object")
 }
 
-// place is the socket of the service. Who may not read the configuration asks at its usual place.
-func (c *client) place() string {
+// place is the socket of the service. Who may not read the configuration of this machine, or finds a mistake in it, asks at the usual place; who names
+// a configuration means its service and no other one.
+func (c *client) place() (string, error) {
 	if c.socket != "" {
-		return c.socket
+		return c.socket, nil
 	}
-	if cfg, err := c.settings(); err == nil {
-		return cfg.Paths.Socket
+	cfg, err := c.settings()
+	switch {
+	case err == nil:
+		return cfg.Paths.Socket, nil
+	case c.file != config.DefaultFile:
+		return "", err
 	}
-	return config.Default().Paths.Socket
+	return config.Default().Paths.Socket, nil
 }
 
 // settings is the configuration without its secrets.
 func (c *client) settings() (*config.Config, error) {
 	o := outside()
 	o.NoSecrets = true
-	return config.Load(c.file, o)
+	return readConfig(c.file, o)
 }
 
+// ask puts a question to the service. Where nobody answers control.ErrNobody is matched, or control.ErrSilent.
 func (c *client) ask(ctx context.Context, op string, args, result any, progress func(json.RawMessage)) error {
-	err := control.Call(ctx, c.place(), op, args, result, progress)
-	if cli.CodeOf(err) == cli.ExitNoService {
-		return errNoService(err)
+	place, err := c.place()
+	if err != nil {
+		return err
+	}
+	err = control.Call(ctx, place, op, args, result, progress)
+	switch {
+	case errors.Is(err, control.ErrNobody):
+		return cli.Hint(err, fmt.Sprintf("start it: systemctl start tresor, or %s serve", program))
+	case errors.Is(err, control.ErrSilent):
+		return cli.Hint(err, "`tresor status` says what is known of it; its own log says more (journalctl -u tresor)")
+	case errors.Is(err, fs.ErrPermission):
+		return cli.Hint(err, fmt.Sprintf("whoever may write to %s may command the service: root, and the group that it belongs to", place))
+	}
+	return err
+}
+
+// readConfig reads a configuration; what is wrong with it has its own exit code.
+func readConfig(file string, o config.Outside) (*config.Config, error) {
+	c, err := config.Load(file, o)
+	var wrong config.Mistakes
+	switch {
+	case errors.As(err, &wrong):
+		return nil, cli.Hint(cli.Exit(cli.ExitConfig, err), "tresor config check "+file)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, cli.Hint(cli.Exit(cli.ExitConfig, err), "`tresor setup` makes a first configuration, `tresor config example` shows one")
+	case err != nil:
+		return nil, cli.Exit(cli.ExitConfig, err)
+	}
+	return c, nil
+}
+
+// mayNot adds what a user can do who is not allowed to do something.
+func mayNot(err error) error {
+	if errors.Is(err, fs.ErrPermission) && cli.HintOf(err) == "" && os.Geteuid() != 0 {
+		return cli.Hint(err, "this user may not: try again as root (sudo)")
 	}
 	return err
 }
@@ -55,7 +97,7 @@ func (c *client) say(s Streams, v any, text func(p *printer)) error {
 	if c.json {
 		return cli.JSON(s.Out, v)
 	}
-	p := &printer{w: s.Out}
+	p := newPrinter(s.Out)
 	text(p)
 	return p.err
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -66,8 +68,10 @@ func (v *configCheck) Run(_ context.Context, s Streams, args []string) error {
 	switch {
 	case errors.As(err, &wrong):
 		result.Mistakes = wrong
-	case err != nil:
+	case errors.Is(err, fs.ErrNotExist):
 		return cli.Hint(cli.Exit(cli.ExitConfig, err), "`tresor setup` makes a first configuration, `tresor config example` shows one")
+	case err != nil:
+		return mayNot(cli.Exit(cli.ExitConfig, err))
 	default:
 		result.OK, result.Notes = true, append(result.Notes, c.Notes()...)
 		result.Machines, result.Volumes, result.Borg = len(c.Machines()), len(c.Volumes), len(c.Borg)
@@ -116,6 +120,8 @@ func countOf(n int, noun string) string {
 		return "1 " + noun
 	case noun[len(noun)-1] == 'y':
 		return fmt.Sprintf("%d %sies", n, noun[:len(noun)-1])
+	case strings.HasSuffix(noun, "ch"):
+		return fmt.Sprintf("%d %ses", n, noun)
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }

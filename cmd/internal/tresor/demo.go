@@ -70,7 +70,7 @@ func (d *demo) Run(ctx context.Context, s Streams, args []string) (err error) {
 	if d.dir, err = filepath.EvalSymlinks(d.dir); err != nil {
 		return err
 	}
-	d.out = &printer{w: s.Out}
+	d.out = newPrinter(s.Out)
 	defer func() {
 		left := leaveNothing(d.dir)
 		if err == nil && left == nil {
@@ -152,7 +152,7 @@ func (d *demo) live(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	a, err := openApp(ctx, d.cfg.File, Streams{Out: log, Err: log})
+	a, err := openApp(ctx, d.cfg.File, log, false)
 	if err != nil {
 		return err
 	}
@@ -214,9 +214,9 @@ func (d *demo) makeVolumes(ctx context.Context, a *app) error {
 
 func (d *demo) ask(ctx context.Context, op string, args, result any) error {
 	return control.Call(ctx, d.cfg.Paths.Socket, op, args, result, func(m json.RawMessage) {
-		var r service.Result
-		if json.Unmarshal(m, &r) == nil && r.Outcome != "" {
-			d.out.line("   %s: %s, %s%s", r.Machine, r.Outcome, size(r.Bytes), inBrackets(r.Text))
+		var t told
+		if json.Unmarshal(m, &t) == nil && t.Result != nil {
+			d.out.line("   %s: %s, %s%s", t.Result.Machine, string(t.Result.Outcome), size(t.Result.Bytes), inBrackets(t.Result.Text))
 		}
 	})
 }

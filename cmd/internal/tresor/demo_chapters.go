@@ -102,7 +102,7 @@ func (d *demo) second(ctx context.Context) error {
 	if err := d.ask(ctx, "status", nil, &st); err != nil {
 		return err
 	}
-	d.out.line("   Backed up so far: %s, of which %s were new to the disk.", size(st.Counters.Bytes), size(st.Counters.NewBytes))
+	d.out.line("   Backed up so far: %s, of which %s were new to the disk (%s in whole blocks).", size(st.Counters.Bytes), size(st.Counters.NewData), size(st.Counters.NewBytes))
 	var list []found
 	if err := d.ask(ctx, "verify", namesArgs{}, &list); err != nil {
 		return err
@@ -112,7 +112,7 @@ func (d *demo) second(ctx context.Context) error {
 		if f.Verdict != orchestrator.Verified {
 			return fmt.Errorf("verification of %s: %s %s", f.Backup, f.Verdict, f.Reason)
 		}
-		d.out.line("   %s: %s", f.Backup, f.Verdict)
+		d.out.line("   %s: %s", f.Backup, string(f.Verdict))
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func (d *demo) prune(ctx context.Context) error {
 		return err
 	}
 	for line := range strings.Lines(plan.Text) {
-		d.out.line("   %s", strings.TrimRight(line, "\n"))
+		d.out.line("   %s", line)
 	}
 	if err := d.ask(ctx, "prune", pruneArgs{}, &done); err != nil {
 		return err
@@ -170,7 +170,7 @@ func (d *demo) last(ctx context.Context) error {
 	if len(st.TakeAway) != 1 || st.TakeAway[0] != "disk-a" {
 		return fmt.Errorf("status: disks that can be taken away: have %q, want disk-a", st.TakeAway)
 	}
-	printStatus(d.out, st)
+	printStatus(d.out, page{Status: st})
 	d.head("The mails", "They went to a mail server that this demonstration has started; in the configuration stands yours.")
 	wait, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

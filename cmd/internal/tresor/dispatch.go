@@ -17,7 +17,7 @@ func Verbs() []*Verb {
 	list := []*Verb{
 		setupVerb(), configCheckVerb(), configExampleVerb(), configImportVerb(), mailTestVerb(),
 		serveVerb(), statusVerb(), roundVerb(), pauseVerb(), resumeVerb(), stopVerb(), reloadVerb(), rebootVerb(),
-		backupsVerb(), jobsVerb(), jobsDropVerb(), jobsRetryVerb(), verifyVerb(), pruneVerb(), logVerb(), switchVerb(), volumesVerb(),
+		backupsVerb(), pinVerb(), unpinVerb(), jobsVerb(), jobsDropVerb(), jobsRetryVerb(), verifyVerb(), pruneVerb(), scrubVerb(), logVerb(), switchVerb(), volumesVerb(),
 	}
 	return append(append(list, volumeVerbs()...), demoVerb(), versionVerb(), helpVerb())
 }
@@ -37,7 +37,7 @@ func Main(ctx context.Context, argv []string, s Streams) cli.Code {
 		return versionVerb().Execute(ctx, s, args[1:])
 	}
 	v, rest := find(args)
-	if v == nil {
+	if v == nil || len(rest) > 0 && !strings.HasPrefix(rest[0], "-") && len(below(v.Name)) > 0 { // a verb with others below it takes no arguments
 		cli.ReportFor(s.Err, program, "", unknownVerb(args))
 		return cli.ExitUsage
 	}
@@ -58,16 +58,31 @@ func find(args []string) (found *Verb, rest []string) {
 	return found, rest
 }
 
-func unknownVerb(args []string) error {
-	var names, below []string
+// below are the second words of verbs whose first one is word.
+func below(word string) (list []string) {
 	for _, v := range Verbs() {
-		names = append(names, v.Name)
-		if strings.HasPrefix(v.Name, args[0]+" ") {
-			below = append(below, v.Name)
+		if second, ok := strings.CutPrefix(v.Name, word+" "); ok {
+			list = append(list, second)
 		}
 	}
-	if len(below) > 0 {
-		return cli.Hint(cli.Usage(fmt.Errorf("%q is not a whole verb", strings.Join(args[:min(2, len(args))], " "))), "there are: "+program+" "+strings.Join(below, ", "+program+" "))
+	return list
+}
+
+func unknownVerb(args []string) error {
+	seconds := below(args[0])
+	if len(seconds) > 0 {
+		hint := fmt.Sprintf("there are: %s %s %s", program, args[0], strings.Join(seconds, ", "))
+		if len(args) == 1 {
+			return cli.Hint(cli.Usage(fmt.Errorf("%q is not a whole verb", args[0])), hint)
+		}
+		if near := cli.Nearest(args[1], seconds); near != "" {
+			hint = fmt.Sprintf("did you mean `%s %s %s`? %s", program, args[0], near, hint)
+		}
+		return cli.Hint(cli.Usage(fmt.Errorf("unknown verb %q", args[0]+" "+args[1])), hint)
+	}
+	var names []string
+	for _, v := range Verbs() {
+		names = append(names, v.Name)
 	}
 	hint := program + " help lists the verbs"
 	if near := cli.Nearest(args[0], names); near != "" {
@@ -77,9 +92,18 @@ func unknownVerb(args []string) error {
 }
 
 func overview(w io.Writer) {
-	fmt.Fprint(w, "tresor backs up machines to disks that take turns, verifies what it wrote, and keeps what is worth keeping.\n\n")
+	p := newPrinter(w)
+	p.wrapped("", "tresor backs up machines to disks that take turns, verifies what it wrote, and keeps what is worth keeping.")
+	p.line("")
 	for _, v := range Verbs() {
-		fmt.Fprintf(w, "  tresor %-15s %s\n", v.Name, v.Short)
+		lines := wrap(v.Short, p.width-indentOfVerbs)
+		p.line("  tresor %-18s %s", v.Name, lines[0])
+		for _, more := range lines[1:] {
+			p.line("%s%s", strings.Repeat(" ", indentOfVerbs), more)
+		}
 	}
-	fmt.Fprint(w, "\n`tresor help VERB` shows a verb's options and exit codes. A first configuration: `tresor setup`.\n")
+	p.line("\n`tresor help VERB` shows a verb's options and exit codes. A first configuration: `tresor setup`.")
 }
+
+// indentOfVerbs is where the sentences of the overview begin.
+const indentOfVerbs = 28

@@ -31,11 +31,16 @@ func TestCommandLines(t *testing.T) {
 		{nil, cli.ExitUsage, "tresor backs up machines"},
 		{[]string{"stauts"}, cli.ExitUsage, "did you mean `tresor status`"},
 		{[]string{"config"}, cli.ExitUsage, "tresor config check"},
+		{[]string{"volumes", "ejct", "x"}, cli.ExitUsage, "did you mean `tresor volumes eject`"},
+		{[]string{"help", "jobs", "retri"}, cli.ExitUsage, "did you mean `tresor jobs retry`"},
+		{[]string{"help", "status", "x"}, cli.ExitUsage, "usage: tresor help"},
+		{[]string{"run", "--wait", "--no-wait"}, cli.ExitUsage, "want one of"},
+		{[]string{"pin"}, cli.ExitUsage, "want names of backups"},
 		{[]string{"volumes", "reinit", "a"}, cli.ExitUsage, "--yes-really a"},
 		{[]string{"status", "x"}, cli.ExitUsage, "want no argument"},
 		{[]string{"switch", "--allow", "--forbid"}, cli.ExitUsage, "usage: tresor switch"},
 		{[]string{"pause", "--for", "-1h"}, cli.ExitUsage, "not negative"},
-		{[]string{"jobs", "drop"}, cli.ExitUsage, "one id"},
+		{[]string{"jobs", "drop"}, cli.ExitUsage, "one job"},
 		{[]string{"jobs", "--nonsense"}, cli.ExitUsage, "unknown flag"},
 		{[]string{"resume", "--socket", none}, cli.ExitNoService, "systemctl start tresor"},
 		{[]string{"serve", "--config", none}, cli.ExitConfig, "tresor setup"},
@@ -46,7 +51,7 @@ func TestCommandLines(t *testing.T) {
 			t.Errorf("tresor %q: have exit status %d and %q, want %d and %q", c.args, code, msg, c.code, c.want)
 		}
 	}
-	code, out, _ := called(t, "jobs", "--json", "--socket", none)
+	code, out, _ := called(t, "pause", "--json", "--socket", none)
 	var f failure
 	if err := json.Unmarshal([]byte(out), &f); err != nil || code != cli.ExitNoService || f.Exit != code || f.Error == "" {
 		t.Errorf("a failure as JSON: have %d, %q, %v", code, out, err)
@@ -67,7 +72,7 @@ func TestStatusPage(t *testing.T) {
 		Failed:   []service.Job{{ID: "J1", Backup: "dc-20260101000000", State: "failed", Error: "no space", Ended: true}},
 		Machines: []service.MachineStatus{{Name: "dc", Way: service.ViaBuffer, Good: now.Add(-50 * time.Hour), Age: 50 * time.Hour, Overdue: true, Error: "unreachable"}}}
 	var b bytes.Buffer
-	printStatus(&printer{w: &b}, st)
+	printStatus(&printer{w: &b}, page{Status: st})
 	for _, want := range []string{"is paused", "signal wait", "(by hand)", "Can be taken away: sdd1", "No volume can be used: no disk", "disabled", "50.0 GB of 200.0 GB (25 %), 7 backups",
 		"Failed jobs", "no space", "2 days ago OVERDUE", "unreachable", "when somebody asks"} {
 		if !strings.Contains(b.String(), want) {

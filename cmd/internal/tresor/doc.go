@@ -6,6 +6,7 @@
 // Promises:
 //
 //   - A wrong command line is refused before anything is touched.
-//   - status and backups change nothing, and answer without a service too.
+//   - status, jobs, backups, volumes, log and prune --dry-run change nothing, and answer from the disk where no service does.
+//   - What comes from outside (names, errors, answers) does nothing to a terminal and forges no line.
 //   - Run functions take a context, streams and arguments, and return: they neither exit nor write to the process's own output.
 package tresor

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"tresor/cmd/internal/cli"
 )
 
 // documented is what docs/tresor.md says of one verb.
@@ -84,6 +86,11 @@ func TestDocsAreThoseOfTheCode(t *testing.T) {
 	for name := range docs {
 		if strings.HasPrefix(name, "tresor ") && !known[name] {
 			t.Errorf("docs/tresor.md has a section %q, which is no verb", name)
+		}
+	}
+	for code := cli.ExitOK; code <= cli.ExitWaits; code++ { // what any verb may end with, beside its own
+		if row := fmt.Sprintf("| `%d` |", code); !strings.Contains(text, row) && code != cli.ExitNotClean {
+			t.Errorf("docs/tresor.md: the table of exit codes has no row %s", row)
 		}
 	}
 	for _, want := range []string{"ExecStart=/usr/local/bin/tresor serve", "Type=notify", "WatchdogSec="} {

@@ -30,8 +30,11 @@ func (help) Run(_ context.Context, s Streams, args []string) error {
 		return nil
 	}
 	v, rest := find(args)
-	if v == nil || len(rest) > 0 {
+	switch {
+	case v == nil || len(rest) > 0 && len(below(v.Name)) > 0:
 		return unknownVerb(args)
+	case len(rest) > 0:
+		return arguments("want one verb, have %q behind %s", rest, v.Name)
 	}
 	v.help(s.Out)
 	return nil

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"tresor/cmd/internal/cli"
@@ -17,7 +19,8 @@ import (
 type (
 	runArgs struct {
 		Machines []string `json:"machines,omitempty"`
-		Wait     bool     `json:"wait,omitempty"`
+		Wait     bool     `json:"wait,omitempty"` // for the end of the round
+		All      bool     `json:"all,omitempty"`  // with Wait: for the end of its jobs too
 	}
 	idArgs    struct{ ID string }
 	pauseArgs struct {
@@ -36,22 +39,23 @@ type (
 		Allow  *bool  `json:"allow,omitempty"`
 		Wait   bool   `json:"wait,omitempty"`
 	}
-	namesArgs  struct{ Names []string }
-	pruneArgs  struct{ Dry bool }
-	volumeArgs struct {
-		Do    string // mount, umount, eject, second, end-second, reinit
-		Name  string
-		Check bool
-		Size  int64
+	namesArgs struct{ Names []string }
+	pruneArgs struct{ Dry bool }
+	pinArgs   struct {
+		Names []string
+		Pin   bool
+	}
+	jobsArgs    struct{ All bool }
+	backupsArgs struct{ All bool }
+	volumeArgs  struct {
+		Do        string // mount, umount, eject, second, end-second, init, reinit
+		Name      string
+		Check     bool
+		Size      int64 // bytes; 0: as the configuration says
+		BlockSize int
+		Hash      string
 	}
 )
-
-// listed is what the verb backups prints.
-type listed struct {
-	Volume   string                `json:"volume,omitempty"`
-	OnVolume []orchestrator.Backup `json:"on_volume"`
-	OnBuffer []orchestrator.Backup `json:"on_buffer"`
-}
 
 // found is the outcome of one verification.
 type found struct {
@@ -59,22 +63,22 @@ type found struct {
 	orchestrator.Verification
 }
 
-// poll is how often an operation looks whether what it waits for has come.
-const poll = 200 * time.Millisecond
-
 // operations are what the service answers.
 func (a *app) operations(s *service.Service) map[string]control.Operation {
 	return map[string]control.Operation{
 		"status": func(ctx context.Context, _ json.RawMessage, _ func(any)) (any, error) { return s.Status(ctx), nil },
-		"jobs":   func(context.Context, json.RawMessage, func(any)) (any, error) { return s.Jobs() },
+		"jobs": with(func(_ context.Context, r jobsArgs, _ func(any)) (any, error) {
+			list, err := s.Jobs()
+			return chosen(list, r.All), err
+		}),
 		"run": with(func(ctx context.Context, r runArgs, progress func(any)) (any, error) {
-			return runRound(ctx, s, r, progress)
+			return a.runRound(ctx, s, r, progress)
 		}),
 		"drop": with(func(ctx context.Context, r idArgs, _ func(any)) (any, error) {
-			return nil, a.jobError(s.Drop(ctx, r.ID))
+			return a.onJob(ctx, r.ID, s.Drop)
 		}),
 		"retry": with(func(ctx context.Context, r idArgs, _ func(any)) (any, error) {
-			return nil, a.jobError(s.Retry(ctx, r.ID))
+			return a.onJob(ctx, r.ID, s.Retry)
 		}),
 		"pause": with(func(_ context.Context, r pauseArgs, _ func(any)) (any, error) {
 			l := service.Lease{Rounds: true, Copies: true, Reason: r.Reason}
@@ -83,16 +87,19 @@ func (a *app) operations(s *service.Service) map[string]control.Operation {
 			}
 			return nil, s.Pause(r.Owner, l)
 		}),
-		"resume": func(context.Context, json.RawMessage, func(any)) (any, error) { return s.ResumeAll() },
+		"resume": with(func(context.Context, noArgs, func(any)) (any, error) {
+			owners, err := a.resume(s)
+			return append([]string{}, owners...), err
+		}),
 		"stop": with(func(_ context.Context, r stopArgs, _ func(any)) (any, error) {
 			s.Stop(r.Now, r.Reboot)
 			return nil, nil
 		}),
 		"switch": with(func(ctx context.Context, r switchArgs, _ func(any)) (any, error) { return a.switchDisk(ctx, s, r) }),
-		"reload": func(ctx context.Context, _ json.RawMessage, _ func(any)) (any, error) {
+		"reload": with(func(ctx context.Context, _ noArgs, _ func(any)) (any, error) {
 			err := errors.Join(a.manager.Reloading(), s.Reload(ctx))
 			return nil, errors.Join(err, a.manager.Ready("ready"))
-		},
+		}),
 		"verify": with(func(ctx context.Context, r namesArgs, progress func(any)) (any, error) {
 			list := []found{}
 			err := s.Verify(ctx, r.Names, func(backup string, v orchestrator.Verification) {
@@ -101,14 +108,20 @@ func (a *app) operations(s *service.Service) map[string]control.Operation {
 			})
 			return list, err
 		}),
-		"prune":   with(func(ctx context.Context, r pruneArgs, _ func(any)) (any, error) { return s.Prune(ctx, r.Dry) }),
-		"scrub":   func(context.Context, json.RawMessage, func(any)) (any, error) { return nil, s.Scrub() },
-		"backups": func(ctx context.Context, _ json.RawMessage, _ func(any)) (any, error) { return listBackups(ctx, s) },
-		"volume":  with(func(ctx context.Context, r volumeArgs, _ func(any)) (any, error) { return nil, a.onVolume(ctx, s, r) }),
+		"prune": with(func(ctx context.Context, r pruneArgs, _ func(any)) (any, error) { return s.Prune(ctx, r.Dry) }),
+		"scrub": with(func(context.Context, noArgs, func(any)) (any, error) { return nil, s.Scrub() }),
+		"backups": with(func(ctx context.Context, r backupsArgs, _ func(any)) (any, error) {
+			return a.listBackups(ctx, s, r.All)
+		}),
+		"pin":    with(func(ctx context.Context, r pinArgs, _ func(any)) (any, error) { return a.pin(ctx, s, r) }),
+		"volume": with(func(ctx context.Context, r volumeArgs, _ func(any)) (any, error) { return nil, a.onVolume(ctx, s, r) }),
 	}
 }
 
-// with decodes the arguments of an operation.
+// noArgs are those of operations that take none.
+type noArgs struct{}
+
+// with decodes the arguments of an operation, and gives errors of the loop their exit codes.
 func with[A any](fn func(ctx context.Context, args A, progress func(any)) (any, error)) control.Operation {
 	return func(ctx context.Context, raw json.RawMessage, progress func(any)) (any, error) {
 		var args A
@@ -116,56 +129,65 @@ func with[A any](fn func(ctx context.Context, args A, progress func(any)) (any, 
 			return nil, err
 		}
 		result, err := fn(ctx, args, progress)
-		if errors.Is(err, service.ErrBusy) {
-			err = cli.Exit(cli.ExitBusy, err)
+		switch {
+		case errors.Is(err, service.ErrPaused):
+			err = cli.Hint(cli.Exit(cli.ExitBusy, err), "`tresor resume` ends a pause; `tresor volumes mount` one of `volumes umount`")
+		case errors.Is(err, service.ErrBusy), errors.Is(err, service.ErrSwitching), errors.Is(err, service.ErrStopped):
+			err = cli.Hint(cli.Exit(cli.ExitBusy, err), "`tresor status` shows what is going on")
+		case errors.Is(err, service.ErrUnknown):
+			err = cli.Hint(cli.Exit(cli.ExitNoVolume, err), "`tresor backups` lists them")
+		}
+		if err != nil && cli.HintOf(err) == "" {
+			err = cli.Hint(err, adviceFor(err.Error()))
 		}
 		return result, err
 	}
 }
 
-// jobError gives an unknown job its exit code.
-func (a *app) jobError(err error) error {
-	if err != nil {
-		return cli.Hint(err, "tresor jobs lists them")
+// onJob does something with the job that is named by its id, the beginning of it, or its backup.
+func (a *app) onJob(ctx context.Context, name string, fn func(context.Context, string) error) (any, error) {
+	var ids []string
+	for _, j := range a.queue.List() {
+		if j.ID == name || j.Backup == name {
+			ids = []string{j.ID}
+			break
+		}
+		if name != "" && strings.HasPrefix(j.ID, strings.ToUpper(name)) {
+			ids = append(ids, j.ID)
+		}
 	}
-	return nil
+	switch len(ids) {
+	case 0:
+		return nil, cli.Hint(cli.Exit(cli.ExitNoVolume, fmt.Errorf("job %q: no such job", name)), "tresor jobs lists them")
+	case 1:
+		return nil, fn(ctx, ids[0])
+	}
+	return nil, cli.Hint(cli.Usage(fmt.Errorf("job %q: %d jobs begin so", name, len(ids))), "give more letters of the id, or the name of the backup")
 }
 
 // runRound asks for a round, and with Wait returns its results when it is over. A client that goes away does not end the round.
-func runRound(ctx context.Context, s *service.Service, r runArgs, progress func(any)) (any, error) {
-	before := s.State().LastRound
-	if err := s.RunNow(r.Machines); err != nil {
+func (a *app) runRound(ctx context.Context, s *service.Service, r runArgs, progress func(any)) (any, error) {
+	before := ""
+	if last := s.State().LastRound; last != nil {
+		before = last.ID
+	}
+	open := a.openJobs()
+	if err := a.startRound(s, r.Machines); err != nil || !r.Wait {
 		return nil, err
 	}
-	if !r.Wait {
-		return nil, nil
+	var out *runResult
+	var failed error
+	err := watch(ctx, s, before, func(t told) { progress(t) }, func(st service.State) bool {
+		if st.LastRound == nil || st.LastRound.ID == before {
+			return false
+		}
+		out, failed = ranOf(s, st.LastRound, open)
+		return failed != nil || !r.All || !slices.ContainsFunc(out.Jobs, func(j service.Job) bool { return !j.Ended && out.has(j.Backup) })
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return nil, err
 	}
-	told := map[string]bool{}
-	tick := time.NewTicker(poll)
-	defer tick.Stop()
-	tell := func(r *service.Round) {
-		for _, m := range r.Machines {
-			if m.Outcome != service.Waiting && m.Outcome != service.Begun && !told[m.Machine] {
-				told[m.Machine] = true
-				progress(m)
-			}
-		}
-	}
-	for {
-		st := s.State()
-		if st.LastRound != nil && (before == nil || st.LastRound.ID != before.ID) {
-			tell(st.LastRound)
-			return st.LastRound, nil
-		}
-		if st.Round != nil {
-			tell(st.Round)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
+	return out, nil
 }
 
 // switchDisk asks for a switch, and with Wait returns what became of it.
@@ -174,7 +196,7 @@ func (a *app) switchDisk(ctx context.Context, s *service.Service, r switchArgs) 
 		return nil, s.AllowSwitch(*r.Allow)
 	}
 	if r.Cancel {
-		return nil, s.CancelSwitch()
+		return nil, a.cancelSwitch(s)
 	}
 	if r.To != "" && a.config().Volume(r.To) == nil {
 		return nil, cli.Exit(cli.ExitNoVolume, fmt.Errorf("there is no volume %q in the configuration", r.To))
@@ -204,17 +226,6 @@ func (a *app) switchDisk(ctx context.Context, s *service.Service, r switchArgs) 
 	}
 }
 
-func listBackups(ctx context.Context, s *service.Service) (listed, error) {
-	name, onVolume, onBuffer, err := s.Backups(ctx)
-	if onVolume == nil {
-		onVolume = []orchestrator.Backup{}
-	}
-	if onBuffer == nil {
-		onBuffer = []orchestrator.Backup{}
-	}
-	return listed{name, onVolume, onBuffer}, err
-}
-
 // umountOwner keeps the loop paused while an operator has the volume unmounted.
 const umountOwner = "umount"
 
@@ -240,4 +251,20 @@ func (a *app) onVolume(ctx context.Context, s *service.Service, r volumeArgs) er
 		}
 		return v.byHand(ctx, r, a.config().Paths.SecondMount)
 	})
+}
+
+// resume ends all pauses, those of signal files too.
+func (a *app) resume(s *service.Service) ([]string, error) {
+	if h := a.frontNow(); h != nil {
+		return h.resume()
+	}
+	return s.ResumeAll()
+}
+
+// cancelSwitch takes the wish for a switch back, that of a signal file too.
+func (a *app) cancelSwitch(s *service.Service) error {
+	if h := a.frontNow(); h != nil {
+		return h.cancel()
+	}
+	return s.CancelSwitch()
 }

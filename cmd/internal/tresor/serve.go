@@ -3,8 +3,10 @@ package tresor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -13,9 +15,9 @@ import (
 
 	"tresor/cmd/internal/cli"
 	"tresor/cmd/internal/tresor/control"
+	"tresor/orchestrator"
 	"tresor/orchestrator/config"
 	"tresor/orchestrator/service"
-	"tresor/orchestrator/signal"
 	"tresor/orchestrator/systemd"
 )
 
@@ -41,15 +43,55 @@ func (v *serve) Run(ctx context.Context, s Streams, args []string) error {
 	if err := noArguments(args); err != nil {
 		return err
 	}
-	a, err := openApp(ctx, v.file, s)
+	a, err := openApp(ctx, v.file, s.Err, false)
 	if err != nil {
-		return err
+		return mayNot(err)
 	}
-	ending, err := a.serve(ctx, nil)
+	last := a.last()
+	now := begun{Version: builtFrom(), Begun: a.clock.Now().UTC()}
+	telling, cancel := context.WithCancel(ctx)
+	var told sync.WaitGroup
+	up := false
+	ending, err := a.serve(ctx, func(s *service.Service) {
+		up = true
+		a.leave(now)
+		told.Go(func() { a.tellStarted(telling, s, last) })
+	})
+	cancel()
+	told.Wait()
+	switch {
+	case up && err == nil:
+		now.Ended = a.clock.Now().UTC()
+		a.leave(now)
+	case !up && err != nil && !errors.Is(err, errStopSignal):
+		a.tellNotStarted(ctx, err)
+	case ending.Reboot && err != nil:
+		a.tellNoReboot(err)
+	}
+	argv := a.config().Control.RebootCommand
+	if err = errors.Join(err, a.close()); errors.Is(err, errStopSignal) {
+		fmt.Fprintf(s.Err, "tresor serve: %v\n", err)
+		return nil // as somebody wants it
+	}
 	if err == nil && ending.Reboot {
-		err = reboot(context.WithoutCancel(ctx))
+		err = reboot(context.WithoutCancel(ctx), argv)
 	}
-	return errors.Join(err, a.close())
+	return err
+}
+
+// tellNoReboot tells people that the machine stays as it is: what could not be closed might be damaged by a restart.
+func (a *app) tellNoReboot(cause error) {
+	err := a.tell.Notify(orchestrator.Event{Time: a.clock.Now().UTC(), Severity: orchestrator.Failure, Kind: orchestrator.RebootFailed,
+		Subject: "the machine is not started anew: the service did not end as it should", Body: cause.Error() + "\n",
+		Advice: "Look at what it says and at the mounts, then start the machine anew by hand."})
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), flushLimit)
+		defer cancel()
+		err = a.tell.flush(ctx)
+	}
+	if err != nil {
+		a.logger.Error(err)
+	}
 }
 
 // aliveLimit is how long the loop may hold its state before the watchdog is no longer fed.
@@ -65,6 +107,13 @@ func (a *app) serve(ctx context.Context, ready func(*service.Service)) (service.
 		return service.Ending{}, err
 	}
 	a.manager = manager
+	front, err := a.openFront()
+	if errors.Is(err, errStopSignal) {
+		return service.Ending{}, err
+	}
+	if err != nil {
+		a.logger.Error(err) // a front end for old scripts: the service does without
+	}
 	s, err := a.newService(ctx, func(text string) {
 		if err := manager.Status(text); err != nil {
 			a.logger.Warn(err)
@@ -79,14 +128,24 @@ func (a *app) serve(ctx context.Context, ready func(*service.Service)) (service.
 	}
 	besides, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
+	watchman := newWatchman(a, s)
 	running.Go(func() {
-		err := manager.Watch(besides, a.clock, func() error { return s.Alive(aliveLimit) }, func(err error) { a.logger.Error(err) })
+		alive := func() error { return errors.Join(s.Alive(aliveLimit), watchman.hung()) }
+		err := manager.Watch(besides, a.clock, alive, func(err error) { a.logger.Error(err) })
 		if err != nil && besides.Err() == nil {
 			a.logger.Error(err)
 		}
 	})
-	if err := a.watchSignals(besides, s, &running); err != nil {
-		a.logger.Error(err) // a front end for old scripts: the service does without
+	running.Go(func() { watchman.run(besides) })
+	if front != nil {
+		front.begin(besides, s, &running)
+		a.mu.Lock()
+		a.front = front
+		a.mu.Unlock()
+	} else if a.config().Paths.Signals == "" { // and not where it cannot be read: what was known last holds
+		if err := s.EndAll(bySignal); err != nil {
+			a.logger.Error(err)
+		}
 	}
 	if err := manager.Ready("ready"); err != nil {
 		a.logger.Warn(err)
@@ -94,12 +153,18 @@ func (a *app) serve(ctx context.Context, ready func(*service.Service)) (service.
 	if ready != nil {
 		ready(s)
 	}
+	stopping := sync.OnceFunc(func() {
+		if e := manager.Stopping("ending"); e != nil {
+			a.logger.Warn(e)
+		}
+	})
+	stop := context.AfterFunc(ctx, stopping)
+	defer stop()
 	ending, err := s.Run(ctx)
-	if e := manager.Stopping("ended"); e != nil {
-		a.logger.Warn(e)
-	}
+	stopping()
 	cancel()
 	running.Wait()
+	watchman.look()
 	flush, cancelFlush := context.WithTimeout(context.WithoutCancel(ctx), flushLimit)
 	defer cancelFlush()
 	if e := a.tell.flush(flush); e != nil {
@@ -108,98 +173,20 @@ func (a *app) serve(ctx context.Context, ready func(*service.Service)) (service.
 	return ending, errors.Join(err, server.Close())
 }
 
-// reboot asks the machine's service manager for an orderly restart.
-func reboot(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+// rebootLimit is how long the command may take that begins a restart of the machine.
+const rebootLimit = time.Minute
+
+// reboot has the machine started anew, by the command of the configuration. The volume is closed and the state is free by then.
+func reboot(ctx context.Context, argv []string) error {
+	ctx, cancel := context.WithTimeout(ctx, rebootLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "systemctl", "reboot")
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the end of this process must not end it
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return cli.Hint(err, string(out))
-	}
-	return nil
-}
-
-// watchSignals serves the predecessor's signal files, if the configuration names a folder of them.
-func (a *app) watchSignals(ctx context.Context, s *service.Service, running *sync.WaitGroup) error {
-	dir := a.config().Paths.Signals
-	if dir == "" {
-		return nil
-	}
-	f, err := signal.Open(signal.Options{Dir: dir, Clock: a.clock})
-	if err != nil {
-		return err
-	}
-	running.Go(func() {
-		if err := f.Run(ctx, &signals{a, s, f}); err != nil && ctx.Err() == nil {
-			a.logger.Error(err)
-		}
-	})
-	return nil
-}
-
-// signals turns signal files into commands of the loop.
-type signals struct {
-	a *app
-	s *service.Service
-	f *signal.Folder
-}
-
-// Trouble implements signal.Handler.
-func (h *signals) Trouble(err error) { h.a.logger.Warn(err) }
-
-// Signal implements signal.Handler.
-func (h *signals) Signal(e signal.Event) {
-	if err := h.obey(e); err != nil {
-		h.a.logger.Errorf("signal %s: %v", e.Name, err)
-	}
-}
-
-func (h *signals) obey(e signal.Event) error {
-	owner := "signal " + string(e.Name)
-	lease := service.Lease{Rounds: e.Name == signal.Wait, Copies: e.Name != signal.Wait, Reason: e.Text}
-	switch e.Name {
-	case signal.Wait, signal.WaitA, signal.AStop:
-		if e.Active {
-			return h.s.Pause(owner, lease)
-		}
-		_, err := h.s.Resume(owner)
-		return err
-	case signal.Stop:
-		if e.Active {
-			h.s.Stop(false, false)
-		}
-	case signal.Switch, signal.SoftSwitch:
-		if !e.Active {
-			return h.s.CancelSwitch()
-		}
-		err := h.s.Switch(e.Name == signal.SoftSwitch, "", owner)
-		if err == nil {
-			_, err = h.f.Consume(e.Name)
-		}
-		return err
-	case signal.Reload:
-		if e.Active {
-			if _, err := h.f.Consume(e.Name); err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
-			defer cancel()
-			return h.s.Reload(ctx)
-		}
-	case signal.DoNotSwitch:
-		return h.s.AllowSwitch(!e.Active)
-	case signal.DoNotCheck, signal.SkipCRC:
-		h.a.mu.Lock()
-		defer h.a.mu.Unlock()
-		if e.Name == signal.SkipCRC {
-			h.a.skip = e.Active
-		} else {
-			h.a.noCheck = e.Active
-		}
+		return fmt.Errorf("start the machine anew by %q: %w: %s", argv, err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

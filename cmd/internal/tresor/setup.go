@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"tresor/cmd/internal/cli"
 	"tresor/orchestrator/config"
@@ -56,7 +57,10 @@ func (v *setup) Run(ctx context.Context, s Streams, args []string) error {
 	}
 	v.file, v.secrets = file, map[string]string{}
 	if v.c, err = existing(file); err != nil {
-		return err
+		return mayNot(err)
+	}
+	if err := writable(filepath.Dir(file)); err != nil { // before the questions, not after the last answer
+		return mayNot(notWritten(err))
 	}
 	v.ask = newAsker(ctx, s)
 	v.ask.say("Settings of tresor, to be written to %s.\nAn answer in [brackets] is taken with the Enter key. Ctrl-C leaves everything as it is.\n", file)
@@ -82,6 +86,26 @@ func existing(file string) (*config.Config, error) {
 		return nil, cli.Hint(cli.Exit(cli.ExitConfig, err), "repair the file, which `tresor config check` tells how, or move it away")
 	}
 	return c, nil
+}
+
+// writable tells whether files can be made in a directory, or the directory itself. It changes nothing.
+func writable(dir string) error {
+	for {
+		info, err := os.Stat(dir)
+		if errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+			dir = filepath.Dir(dir)
+			continue
+		}
+		if err == nil && !info.IsDir() {
+			err = unix.ENOTDIR
+		} else if err == nil {
+			err = unix.Access(dir, unix.W_OK|unix.X_OK)
+		}
+		if err != nil {
+			return fmt.Errorf("write into %s: %w", dir, err)
+		}
+		return nil
+	}
 }
 
 func notWritten(err error) error { return fmt.Errorf("nothing was written: %w", err) }

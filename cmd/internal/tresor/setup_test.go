@@ -222,3 +222,17 @@ func TestSetupOfBadFile(t *testing.T) {
 		t.Errorf("have %v", err)
 	}
 }
+
+// Where nothing can be written is known before the questions.
+func TestNowhereToWrite(t *testing.T) {
+	dir := t.TempDir()
+	file := writeFile(t, filepath.Join(dir, "file"), "", 0o600)
+	for name, fits := range map[string]bool{dir: true, filepath.Join(dir, "not", "there", "yet"): true, file: false, filepath.Join(file, "below"): false} {
+		if err := writable(name); (err == nil) != fits {
+			t.Errorf("%s: have %v, want that it can be written: %t", name, err, fits)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "not")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the question has made a directory: %v", err)
+	}
+}

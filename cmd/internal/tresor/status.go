@@ -3,17 +3,13 @@ package tresor
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"tresor/cmd/internal/cli"
-	"tresor/orchestrator"
-	"tresor/orchestrator/config"
-	"tresor/orchestrator/job"
+	"tresor/orchestrator/instance"
 	"tresor/orchestrator/service"
 )
 
@@ -29,130 +25,111 @@ func statusVerb() *Verb {
 
 type status struct{ client }
 
+// page is a status, and whose it is.
+type page struct {
+	service.Status
+	Holder *instance.Owner `json:"holder,omitempty"` // the process that works with the state, and does not answer
+	note   string
+}
+
 func (v *status) Run(ctx context.Context, s Streams, args []string) error {
 	if err := noArguments(args); err != nil {
 		return err
 	}
-	st, err := v.get(ctx)
+	var pg page
+	o, err := v.orOffline(ctx, "status", nil, &pg.Status, func(o *offline) (err error) {
+		pg.Status, err = o.status(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	return v.say(s, st, func(p *printer) { printStatus(p, st) })
+	if o != nil {
+		pg.Holder, pg.note = o.holder, o.note
+		pg.Interrupted = pg.Interrupted && o.holder == nil // who holds the lock may work on it
+	}
+	return v.say(s, pg, func(p *printer) { printStatus(p, pg) })
 }
 
-// get asks the service, or looks at what the last one left.
-func (v *status) get(ctx context.Context) (service.Status, error) {
-	var st service.Status
-	err := v.ask(ctx, "status", nil, &st, nil)
-	if cli.CodeOf(err) != cli.ExitNoService {
-		return st, err
-	}
-	return v.offline(ctx)
-}
-
-// offline makes a status of the files of the state and of the kernel's mount table.
-func (v *status) offline(ctx context.Context) (service.Status, error) {
-	c, err := v.settings()
-	if err != nil {
-		if _, e := loadConfig(v.file); e != nil {
-			return service.Status{}, e
-		}
-		return service.Status{}, err
-	}
-	now := time.Now()
-	state, err := service.LoadState(filepath.Join(c.Paths.State, "service"))
-	if err != nil {
-		return service.Status{}, err
-	}
-	a := &app{clock: orchestrator.SystemClock(), cfg: c, logger: quietLogger()}
-	sn := &service.Snapshot{Settings: settingsOf(c), Volumes: noVolumes{}}
-	for _, m := range c.Machines() {
-		sn.Machines = append(sn.Machines, service.Machine{Name: m.Name, Way: service.Way(m.Via)})
-	}
-	if sn.Times, err = timers(c); err != nil {
-		return service.Status{}, err
-	}
-	if _, err := os.Stat(filepath.Join(c.Paths.State, "volumes")); err == nil { // it would be made
-		vs, err := a.newVolumes(c)
-		if err != nil {
-			return service.Status{}, err
-		}
-		defer vs.m.Close() // it was looked at only
-		sn.Volumes = vs
-	}
-	return service.StatusOf(ctx, now, state, sn, journal{c}), nil
-}
-
-func quietLogger() *logrus.Logger {
-	l := logrus.New()
-	l.SetLevel(logrus.PanicLevel)
-	return l
-}
-
-// noVolumes are the disks of a service that never ran.
-type noVolumes struct{ service.Volumes }
-
-// Disks implements a part of service.Volumes.
-func (noVolumes) Disks(context.Context) ([]service.Disk, error) { return nil, nil }
-
-// journal is the queue as it lies on the disk.
-type journal struct{ c *config.Config }
-
-// List tells the jobs.
-func (j journal) List() (list []service.Job, err error) {
-	jobs, err := job.Peek(filepath.Join(j.c.Paths.State, "jobs"))
-	for _, x := range jobs {
-		list = append(list, asJob(x))
-	}
-	return list, err
-}
-
-func printStatus(p *printer, st service.Status) {
+func printStatus(p *printer, st page) {
 	switch {
 	case !st.Running:
-		p.line("The service does not run. This is what it left.")
+		p.wrapped("", orWord(st.note, "No service runs."))
 	case len(st.Paused) > 0:
 		p.line("The service runs and is paused:")
 	default:
-		p.line("The service runs: %s", orWord(st.Now, "idle"))
+		p.wrapped("", "The service runs: "+orWord(st.Now, "idle"))
+	}
+	if st.Interrupted {
+		p.wrapped("", "The last run was interrupted: it was stopped or killed, or the machine went down. Nothing is lost by that; `tresor serve` or `tresor run` goes on with it, copies in the middle of a file.")
 	}
 	for _, l := range st.Paused {
 		until := "until somebody resumes it"
 		if !l.Until.IsZero() {
 			until = "until " + moment(l.Until)
 		}
-		p.line("  %s since %s, %s%s", l.Owner, moment(l.Since), until, inBrackets(l.Reason))
+		p.wrapped("  ", fmt.Sprintf("paused by %s since %s, %s%s", l.Owner, moment(l.Since), until, inBrackets(l.Reason)))
 	}
-	if len(st.TakeAway) > 0 {
-		p.line("Can be taken away: %s", strings.Join(st.TakeAway, ", "))
-	} else {
-		p.line("Can be taken away: no disk")
-	}
-	if st.Next != nil {
-		p.line("Next run: %s (%s)", moment(st.Next.Time), st.Next.Name)
-	} else {
-		p.line("Next run: when somebody asks for it")
-	}
+	p.wrapped("", "Can be taken away: "+orWord(strings.Join(st.TakeAway, ", "), "no disk"))
+	p.wrapped("", "Next run: "+nextRun(st))
 	if st.Switch != nil {
 		kind := "at once"
 		if st.Switch.Soft {
 			kind = "when all jobs are done"
 		}
-		p.line("A switch of the disk is asked for, %s%s", kind, inBrackets(st.Switch.Reason))
+		p.wrapped("", fmt.Sprintf("A switch of the disk is asked for, %s%s", kind, inBrackets(brief(st.Switch.Reason))))
 	}
 	if st.NoSwitch {
-		p.line("Switches of the disk are disabled.")
+		text := "Switches of the disk are disabled"
+		for _, owner := range slices.Sorted(maps.Keys(st.ForbiddenBy)) {
+			text += ", by " + owner + inBrackets(brief(st.ForbiddenBy[owner]))
+		}
+		p.wrapped("", text+".")
 	}
 	if st.Trouble != "" {
-		p.line("No volume can be used: %s", st.Trouble)
+		p.wrapped("", "No volume can be used: "+brief(st.Trouble))
+		p.hint(st.Trouble)
 	}
-	printDisks(p, st)
-	printRound(p, "Running round", st.Round)
-	printRound(p, "Last round", st.Last)
-	printJobs(p, "Jobs", st.Jobs)
-	printJobs(p, "Failed jobs", st.Failed)
+	printDisks(p, st.Status)
+	title := "Running round"
+	if !st.Running {
+		title = "Round that is not over"
+	}
+	printRound(p, title, st.Round, !st.Interrupted)
+	printRound(p, "Last round", st.Last, true)
+	printJobs(p, "Jobs", st.Jobs, st.Running || st.Holder != nil)
+	printJobs(p, "Failed jobs", st.Failed, true)
+	printMachines(p, st.Status)
+	for _, x := range st.Problems {
+		p.wrapped("", "Not known: "+brief(x))
+	}
+}
+
+// nextRun is when the next round begins by itself.
+func nextRun(st page) string {
+	due := st.Next
+	switch {
+	case st.Round != nil && st.Running:
+		return "one is under way"
+	case st.Round != nil:
+		return "as soon as a service runs"
+	case due == nil && st.Running:
+		return "when somebody asks for it (tresor run)"
+	case due == nil:
+		return "when a service runs and somebody asks for it, or by `tresor run`"
+	case !due.Time.After(st.Time) && st.Running:
+		return "now" + inBrackets(due.Name)
+	case !due.Time.After(st.Time):
+		return "as soon as a service runs"
+	case st.Running:
+		return moment(due.Time) + inBrackets(due.Name)
+	}
+	return moment(due.Time) + inBrackets(due.Name) + ", if a service runs then"
+}
+
+func printMachines(p *printer, st service.Status) {
 	p.line("\nMachines")
-	var rows [][]string
+	var rows []row
 	for _, m := range st.Machines {
 		good := "no good backup yet"
 		if !m.Good.IsZero() {
@@ -161,15 +138,19 @@ func printStatus(p *printer, st service.Status) {
 		if m.Overdue {
 			good += " OVERDUE"
 		}
-		rows = append(rows, []string{m.Name, "via " + string(m.Way), size(m.Bytes), good, m.Error})
+		r := row{cells: []string{m.Name, "via " + string(m.Way), size(m.Bytes), good}}
+		if m.Error != "" {
+			r.notes = []string{"last try: " + brief(m.Error)}
+		}
+		rows = append(rows, r)
 	}
 	p.table("  ", rows)
+	printTrends(p, st.Machines)
 	c := st.Counters
-	p.line("\nSince the beginning: %d rounds, %d backups (%d failures), %d copies verified (%d mismatches, %d failed jobs), %d switches, %s backed up, %s of it new",
-		c.Rounds, c.Backups, c.Failures, c.Published, c.Mismatches, c.JobsFailed, c.Switches, size(c.Bytes), size(c.NewBytes))
-	for _, x := range st.Problems {
-		p.line("Not known: %s", x)
-	}
+	p.line("")
+	p.wrapped("", fmt.Sprintf("Since the beginning: %s, %s (%s), %s verified (%s, %s), %s.", countOf(int(c.Rounds), "round"), countOf(int(c.Backups), "backup"), countOf(int(c.Failures), "failure"),
+		countOf(int(c.Published), "copy"), countOf(int(c.Mismatches), "mismatch"), countOf(int(c.JobsFailed), "failed job"), countOf(int(c.Switches), "switch")))
+	p.wrapped("", fmt.Sprintf("Read from the machines: %s; of it new to a volume: %s, which take %s in whole blocks.", size(c.Bytes), size(c.NewData), size(c.NewBytes)))
 }
 
 func printDisks(p *printer, st service.Status) {
@@ -177,7 +158,7 @@ func printDisks(p *printer, st service.Status) {
 		return
 	}
 	p.line("\nDisks")
-	var rows [][]string
+	var rows []row
 	for _, d := range st.Disks {
 		use := d.State
 		if d.Current {
@@ -186,11 +167,18 @@ func printDisks(p *printer, st service.Status) {
 		if d.Take {
 			use += ", can be taken away"
 		}
-		fill := "never seen"
+		fill := "nothing is known of its content yet"
 		if !d.Seen.Seen.IsZero() {
-			fill = fmt.Sprintf("%s of %s (%d %%), %d backups", size(d.Seen.Used), size(d.Seen.Total), share(d.Seen.Used, d.Seen.Total), d.Seen.Backups)
+			fill = fmt.Sprintf("%s of %s (%d %%), %s", size(d.Seen.Used), size(d.Seen.Total), share(d.Seen.Used, d.Seen.Total), countOf(d.Seen.Backups, "backup"))
 		}
-		rows = append(rows, []string{d.Name, use, fill, "scrubbed " + moment(d.Seen.Scrub)})
+		r := row{cells: []string{d.Name, use, fill}}
+		if !d.Seen.Seen.IsZero() {
+			r.notes = append(r.notes, "last complete scrub: "+moment(d.Seen.Scrub)+"; seen "+moment(d.Seen.Seen))
+		}
+		if d.Note != "" {
+			r.notes = append(r.notes, brief(d.Note))
+		}
+		rows = append(rows, r)
 	}
 	p.table("  ", rows)
 }
@@ -202,40 +190,86 @@ func share(part, all int64) int64 {
 	return part * 100 / all
 }
 
-func printRound(p *printer, title string, r *service.Round) {
+// printRound: live says that somebody works on it, if it has not ended.
+func printRound(p *printer, title string, r *service.Round, live bool) {
 	if r == nil {
 		return
 	}
 	p.line("\n%s %s (%s), begun %s", title, r.ID, r.Why, moment(r.Begun))
-	var rows [][]string
+	var rows []row
 	for _, m := range r.Machines {
-		rows = append(rows, resultRow(m))
+		rows = append(rows, resultRow(m, live))
 	}
 	p.table("  ", rows)
 }
 
-func resultRow(m service.Result) []string {
-	text := m.Text
-	for _, t := range m.Targets {
-		text += " " + t.Name + ": " + orWord(t.Error, "ok")
+func resultRow(m service.Result, live bool) row {
+	outcome := orWord(string(m.Outcome), "waits")
+	if m.Outcome == service.Begun && !live {
+		outcome = "interrupted"
 	}
-	return []string{m.Machine, orWord(string(m.Outcome), "waits"), m.Backup, size(m.Bytes), strings.TrimSpace(text)}
+	bytes := ""
+	if m.Bytes > 0 {
+		bytes = size(m.Bytes)
+	}
+	r := row{cells: []string{m.Machine, outcome, m.Backup, bytes}}
+	if m.Text != "" {
+		r.notes = append(r.notes, brief(m.Text))
+	}
+	if advice := adviceFor(m.Text); m.Outcome == service.Failed && advice != "" {
+		r.notes = append(r.notes, "hint: "+advice)
+	}
+	for _, t := range m.Targets {
+		r.notes = append(r.notes, t.Name+": "+orWord(brief(t.Error), "ok"))
+	}
+	return r
 }
 
-func printJobs(p *printer, title string, list []service.Job) {
+// printJobs: live says that somebody works on them.
+func printJobs(p *printer, title string, list []service.Job, live bool) {
 	if len(list) == 0 {
 		return
 	}
 	p.line("\n%s", title)
-	var rows [][]string
+	var rows []row
 	for _, j := range list {
-		text := j.Error
-		if !j.Ended && !j.After.IsZero() && j.After.After(time.Now()) {
-			text += ", again at " + moment(j.After)
-		}
-		rows = append(rows, []string{j.ID, j.Backup, j.State, "via " + string(j.Way), size(j.Done), text})
+		rows = append(rows, jobRow(j, live))
 	}
 	p.table("  ", rows)
+}
+
+func jobRow(j service.Job, live bool) row {
+	state, bytes := j.State, j.Done
+	switch {
+	case j.Ended || j.Running:
+	case j.Error != "":
+		state += " (waits)"
+	case !live && j.State != "queued":
+		state += " (interrupted)"
+	}
+	if j.Bytes > 0 {
+		bytes = j.Bytes
+	}
+	r := row{cells: []string{j.ID, j.Backup, state, size(bytes)}}
+	if j.Error != "" && !j.Published {
+		text := brief(j.Error)
+		if j.Attempts > 0 {
+			text = fmt.Sprintf("attempt %d: %s", j.Attempts, text)
+		}
+		r.notes = append(r.notes, text)
+	}
+	switch {
+	case j.Ended && !j.Published && !j.Dropped:
+		r.notes = append(r.notes, "it is not tried any more: `tresor jobs retry` begins again, `tresor jobs drop` gives it up")
+	case !j.Ended && live && j.After.After(time.Now()):
+		r.notes = append(r.notes, "next attempt at "+moment(j.After)+"; `tresor jobs retry` begins it now")
+	case !j.Ended && j.After.After(time.Now()):
+		r.notes = append(r.notes, "next attempt not before "+moment(j.After)+", when a service runs, or by `tresor run` at once")
+	}
+	if advice := adviceFor(j.Error); advice != "" && !j.Published {
+		r.notes = append(r.notes, "hint: "+advice)
+	}
+	return r
 }
 
 func orWord(s, word string) string {

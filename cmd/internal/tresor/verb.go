@@ -114,7 +114,7 @@ func (v *Verb) run(ctx context.Context, s Streams, args []string) error {
 		return cli.Hint(cli.Usage(err), v.usage())
 	}
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
-		return cause // names the signal
+		return cli.Hint(cause, cli.HintOf(err)) // names the signal
 	}
 	return err
 }
@@ -124,13 +124,20 @@ func (v *Verb) usage() string {
 }
 
 func (v *Verb) help(w io.Writer) {
-	fmt.Fprintf(w, "%s\n\n%s\n", v.usage(), v.Short)
-	if flags := v.FlagSet().FlagUsages(); flags != "" {
-		fmt.Fprintf(w, "\nOptions:\n%s", flags)
+	p := newPrinter(w)
+	p.line("%s\n", v.usage())
+	p.wrapped("", v.Short)
+	if flags := v.FlagSet().FlagUsagesWrapped(p.width); flags != "" {
+		p.line("\nOptions:")
+		p.block(flags)
 	}
-	fmt.Fprint(w, "\nExit codes:\n")
+	p.line("\nExit codes:")
 	for _, c := range v.Codes {
-		fmt.Fprintf(w, "  %3d  %s\n", c.Code, c.Text)
+		lines := wrap(c.Text, p.width-7)
+		p.line("  %3d  %s", c.Code, lines[0])
+		for _, more := range lines[1:] {
+			p.line("       %s", more)
+		}
 	}
 }
 

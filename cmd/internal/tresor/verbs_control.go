@@ -2,9 +2,8 @@ package tresor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"tresor/cmd/internal/cli"
+	"tresor/cmd/internal/tresor/control"
 	"tresor/orchestrator/service"
 )
 
@@ -95,14 +95,39 @@ func (v *stop) Run(ctx context.Context, s Streams, args []string) error {
 
 // end asks the service to end, and waits for that.
 func (c *client) end(ctx context.Context, s Streams, a stopArgs, noWait bool, word string) error {
+	place, err := c.place()
+	if err != nil {
+		return err
+	}
+	before, err := os.Lstat(place)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return mayNot(err)
+	}
 	if err := c.ask(ctx, "stop", a, nil, nil); err != nil {
 		return err
 	}
+	if noWait {
+		word = "noted"
+	} else if err := c.untilGone(ctx, place, before); err != nil {
+		return cli.Hint(err, "the service ends all the same; `tresor status` tells when it has")
+	}
+	return c.say(s, struct{}{}, func(p *printer) { p.line("%s", word) })
+}
+
+// untilGone returns when a service has ended: it removes its socket when all else is done. One that was killed meanwhile leaves it, and does not answer;
+// another one that was started has a socket of its own.
+func (c *client) untilGone(ctx context.Context, place string, before os.FileInfo) error {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
-	for !noWait {
-		if _, err := os.Lstat(c.place()); err != nil {
-			break // the service removes its socket when all else is done
+	for {
+		now, err := os.Lstat(place)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case before != nil && !os.SameFile(before, now) || !control.Answers(place):
+			return nil
 		}
 		select {
 		case <-tick.C:
@@ -110,10 +135,6 @@ func (c *client) end(ctx context.Context, s Streams, a stopArgs, noWait bool, wo
 			return context.Cause(ctx)
 		}
 	}
-	if noWait {
-		word = "noted"
-	}
-	return c.say(s, struct{}{}, func(p *printer) { p.line("%s", word) })
 }
 
 func rebootVerb() *Verb {
@@ -203,101 +224,4 @@ func (v *switchDisk) Run(ctx context.Context, s Streams, args []string) error {
 			p.line("noted; `tresor status` tells what becomes of it")
 		}
 	})
-}
-
-func roundVerb() *Verb {
-	return &Verb{Name: "run", Args: "[--no-wait] [MACHINE…]", Short: "Backs up all machines now, or those named: through the service if one runs, else by itself.",
-		Codes: []cli.Meaning{
-			{Code: cli.ExitOK, Text: "all machines are backed up, or noted with --no-wait"}, {Code: cli.ExitFailure, Text: "it could not be done"}, {Code: cli.ExitUsage, Text: "wrong command line"},
-			{Code: cli.ExitBusy, Text: "a round is running already, or another process works with the state"}, {Code: cli.ExitInterrupted, Text: "interrupted; in a service the round goes on"},
-			{Code: cli.ExitNoService, Text: "the service ended meanwhile"}, {Code: cli.ExitPartly, Text: "some machines could not be backed up"}, {Code: cli.ExitConfig, Text: "no service runs, and the configuration is wrong or missing"},
-		}, new: func() runner { return new(runNow) }}
-}
-
-type runNow struct {
-	client
-	noWait bool
-}
-
-// Flags declares the options.
-func (v *runNow) Flags(f *pflag.FlagSet) {
-	v.client.Flags(f)
-	f.BoolVar(&v.noWait, "no-wait", false, "return when it is noted (with a service only)")
-}
-
-func (v *runNow) Run(ctx context.Context, s Streams, args []string) error {
-	var r *service.Round
-	err := v.ask(ctx, "run", runArgs{Machines: args, Wait: !v.noWait}, &r, func(m json.RawMessage) { v.progress(s, m) })
-	if cli.CodeOf(err) == cli.ExitNoService && strings.Contains(err.Error(), "no service answers") {
-		r, err = v.alone(ctx, s, args)
-	}
-	if err != nil {
-		return err
-	}
-	if r == nil {
-		return v.say(s, struct{}{}, func(p *printer) { p.line("noted") })
-	}
-	if err := v.say(s, r, func(p *printer) { printRound(p, "Round", r) }); err != nil {
-		return err
-	}
-	for _, m := range r.Machines {
-		if m.Outcome == service.Failed || m.Outcome == service.Partial {
-			return cli.Exit(cli.ExitPartly, nil)
-		}
-	}
-	return nil
-}
-
-func (v *runNow) progress(s Streams, m json.RawMessage) {
-	var r service.Result
-	if v.json || json.Unmarshal(m, &r) != nil {
-		return
-	}
-	fmt.Fprintf(s.Err, "%s: %s %s\n", r.Machine, r.Outcome, r.Text)
-}
-
-// alone is a service for one round and the jobs that there are.
-func (v *runNow) alone(ctx context.Context, out Streams, machines []string) (*service.Round, error) {
-	a, err := openApp(ctx, v.file, out)
-	if err != nil {
-		return nil, err
-	}
-	var svc *service.Service
-	var asked error
-	before := ""
-	_, err = a.serve(ctx, func(s *service.Service) {
-		svc = s
-		if last := s.State().LastRound; last != nil {
-			before = last.ID
-		}
-		s.Once()
-		asked = s.RunNow(machines)
-		if st := s.State(); errors.Is(asked, service.ErrBusy) && (st.Round != nil || st.Request != nil) {
-			fmt.Fprintln(out.Err, "tresor run: a round that was interrupted goes on") // nobody else works with this state: the lock is ours
-			asked = nil
-		}
-		if asked != nil {
-			s.Stop(true, false)
-		}
-	})
-	if err == nil {
-		err = asked
-	}
-	if err == nil && svc != nil {
-		err = svc.GaveUp()
-	}
-	if err == nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	if closed := a.close(); err == nil {
-		err = closed
-	}
-	if err != nil || svc == nil {
-		return nil, err
-	}
-	last := svc.State().LastRound
-	if last == nil || last.ID == before {
-		return nil, fmt.Errorf("the round did not end")
-	}
-	return last, nil
 }

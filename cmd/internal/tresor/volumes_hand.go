@@ -2,6 +2,7 @@ package tresor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"tresor/cmd/internal/cli"
@@ -22,8 +23,32 @@ func (v *volumes) byHand(ctx context.Context, r volumeArgs, second string) error
 			v.a.logger.Warn("unmount: " + w)
 		}
 		return err
-	case "reinit":
-		return v.m.Make(ctx, r.Name, volume.MakeHow{GiveUp: r.Name, Size: r.Size})
+	case "init", "reinit":
+		how := volume.MakeHow{Size: r.Size, BlockSize: r.BlockSize, Hash: r.Hash}
+		if r.Do == "reinit" {
+			how.GiveUp = r.Name
+		}
+		if r.Size == 0 {
+			how.Percent = v.a.config().Format.VolumePercent
+		}
+		err := v.m.Make(ctx, r.Name, how)
+		if errors.Is(err, volume.ErrNotFound) {
+			err = cli.Exit(cli.ExitNoVolume, err)
+		}
+		return err
 	}
 	return cli.Exit(cli.ExitUnsupported, fmt.Errorf("the service does not know %q", r.Do))
+}
+
+// alone does without a service what a volume is made with.
+func (v *volumeVerb) alone(ctx context.Context, s Streams, r volumeArgs) error {
+	a, err := openApp(ctx, v.file, s.Err, true)
+	if err != nil {
+		return err
+	}
+	vs, err := a.newVolumes(a.config())
+	if err == nil {
+		err = errors.Join(vs.byHand(ctx, r, ""), vs.m.Close())
+	}
+	return errors.Join(err, a.close())
 }

@@ -14,6 +14,7 @@ import (
 	"tresor/orchestrator/job"
 	"tresor/orchestrator/retention"
 	"tresor/orchestrator/service"
+	"tresor/orchestrator/verify"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,8 +24,8 @@ type queueJobs struct{ a *app }
 
 func asJob(j job.Job) service.Job {
 	out := service.Job{ID: j.ID, Backup: j.Backup, Machine: j.Machine, Way: service.ViaVolume, State: string(j.State), Token: j.Token, Volume: j.Volume, Attempts: j.Attempts, After: j.NotBefore,
-		Made: j.Created, Bytes: j.Result.Bytes, Done: j.Done, New: j.Result.NewBytes, Error: j.LastError, Verdict: j.Result.Verdict, Recopies: j.Recopies, Partial: j.Result.Partial,
-		Ended: j.State.Ended(), Published: j.State == job.Published, Dropped: j.State.Ended() && j.Dropped != ""}
+		Made: j.Created, Bytes: j.Result.Bytes, Done: j.Done, New: j.Result.NewBytes, NewData: j.Result.NewData, Error: j.LastError, Verdict: j.Result.Verdict, Recopies: j.Recopies, Partial: j.Result.Partial,
+		Running: j.Running, Ended: j.State.Ended(), Published: j.State == job.Published, Dropped: j.State.Ended() && j.Dropped != ""}
 	if j.Buffer != "" {
 		out.Way = service.ViaBuffer
 	}
@@ -37,58 +38,88 @@ func asJob(j job.Job) service.Job {
 // List implements service.Jobs.
 func (q *queueJobs) List() (list []service.Job, err error) {
 	for _, j := range q.a.queue.List() {
-		list = append(list, asJob(j))
+		list = append(list, q.asJob(j))
 	}
 	return list, nil
 }
 
-// Add implements service.Jobs. A backup on the buffer is read by its entries, without our record of it.
+// Add implements service.Jobs.
 func (q *queueJobs) Add(_ context.Context, o service.Order) (service.Job, error) {
-	s := job.Spec{Machine: o.Machine, Backup: o.Backup, Kind: o.Kind, Begun: o.Begun, From: job.Roots(o.Roots), Token: o.Token, Buffer: o.Buffer}
-	if o.Buffer != "" {
-		roots, err := bufferRoots(o.Buffer)
-		if err != nil {
-			return service.Job{}, err
-		}
-		s.From = job.Roots(roots)
-	}
-	q.a.mu.Lock()
-	skip := q.a.skip
-	q.a.mu.Unlock()
-	switch {
-	case o.Skip:
-		s.SkipVerify = "the configuration of the machine says so"
-	case skip:
-		s.SkipVerify = "the signal skipcrc"
-	}
-	j, err := q.a.queue.Add(s)
-	return asJob(j), err
+	j, err := q.a.queue.Add(job.Spec{Machine: o.Machine, Backup: o.Backup, Kind: o.Kind, Begun: o.Begun, From: job.Roots(o.Roots), Token: o.Token, Buffer: o.Buffer})
+	return q.asJob(j), err
 }
 
-// bufferRoots are the entries of a backup on the buffer but for its record.
-func bufferRoots(dir string) (list []orchestrator.Root, err error) {
-	entries, err := os.ReadDir(dir)
+// asJob is a job for the loop, which does not know of clocks that were set.
+func (q *queueJobs) asJob(j job.Job) service.Job {
+	out := asJob(j)
+	out.After = j.Due(q.a.clock.Now())
+	return out
+}
+
+// onBuffer is what a backup on the buffer was when it was made: by its manifest, or by the sums of the predecessor, and by its record.
+func onBuffer(j job.Job) (*job.BufferList, error) {
+	b, err := catalog.Open(filepath.Dir(j.Buffer)).Find(filepath.Base(j.Buffer))
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range entries {
-		if e.Name() != orchestrator.RecordFile {
-			list = append(list, orchestrator.Root{Path: filepath.Join(dir, e.Name()), Name: e.Name()})
-		}
+	want, err := verify.Published(j.Buffer)
+	if errors.Is(err, verify.ErrNoSums) {
+		return &job.BufferList{More: true, Partial: b.Partial}, nil
 	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("backup %s on the buffer is empty", dir)
+	if err != nil {
+		return nil, err
 	}
-	return list, nil
+	return &job.BufferList{Files: want.Files, More: want.More, Partial: b.Partial}, nil
+}
+
+// releaseSource is told by the queue that a backup on the buffer is not needed any more.
+func (a *app) releaseSource(_ context.Context, j job.Job) error {
+	if j.Buffer == "" {
+		return nil
+	}
+	verdict, reason := j.Result.Verdict, "its copy is on volume "+a.volumeName(j.Volume)
+	if j.State != job.Published {
+		verdict, reason = orchestrator.Skipped, "its job was dropped by "+j.Dropped
+	}
+	if _, err := os.Lstat(filepath.Dir(j.Buffer)); err != nil { // a buffer that is not there has not lost the backup
+		return err
+	}
+	err := catalog.Open(filepath.Dir(j.Buffer)).Change(j.Backup, func(r *orchestrator.Record) { r.Verdict, r.Reason = verdict, reason })
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // it went already
+	}
+	return err
+}
+
+// mostJobs is how many jobs that have ended are remembered, whatever their age.
+const mostJobs = 10_000
+
+// forgetJobs forgets the jobs of long ago, but for those that the loop has not counted yet, or that belong to its round.
+func (a *app) forgetJobs() error {
+	a.mu.Lock()
+	s := a.service
+	a.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	st := s.State()
+	need := func(j job.Job) bool {
+		return !slices.Contains(st.Counted, j.ID) || st.Round != nil && slices.ContainsFunc(st.Round.Machines, func(r service.Result) bool { return r.Backup == j.Backup })
+	}
+	return a.queue.Forget(job.Memory{Since: a.clock.Now().Add(-keepJobs), Most: mostJobs, Need: need})
 }
 
 // Work implements service.Jobs.
 func (q *queueJobs) Work(ctx context.Context, id string, v service.Volume, tree []orchestrator.Root) (service.Job, error) {
-	j, err := q.a.queue.Work(ctx, id, job.Volume{ID: v.ID, Store: v.Store}, tree)
+	if j, err := q.a.queue.Get(id); err == nil {
+		defer q.a.reads(j.Backup, tree)()
+	}
+	j, err := q.a.queue.Work(ctx, id, job.Volume{ID: v.ID, Store: v.Store, Folder: q.a.config().Paths.VolumeSubdir}, tree)
 	if j.ID == "" {
 		return service.Job{}, err
 	}
-	return asJob(j), err
+	q.a.trends.job(j)
+	return q.asJob(j), err
 }
 
 // SetToken implements service.Jobs.
@@ -102,9 +133,16 @@ func (q *queueJobs) Drop(ctx context.Context, id string) error {
 	return q.a.queue.Drop(ctx, id, "operator")
 }
 
-// Retry implements service.Jobs.
+// Retry implements service.Jobs. A job that has not ended begins its next attempt at once.
 func (q *queueJobs) Retry(_ context.Context, id string) error {
-	_, err := q.a.queue.Retry(id)
+	j, err := q.a.queue.Get(id)
+	switch {
+	case err != nil:
+	case j.State.Ended():
+		_, err = q.a.queue.Retry(id)
+	default:
+		_, err = q.a.queue.Hurry(id)
+	}
 	return err
 }
 
@@ -149,7 +187,10 @@ func (b *buffer) Make(ctx context.Context, name string, m service.Machine, roots
 		return orchestrator.Record{}, err
 	}
 	r := orchestrator.Record{Name: name, Machine: m.Name, Source: m.Source.Kind(), Begun: begun}
-	return job.Fill(ctx, job.FillOptions{Dir: b.c.Paths.Buffer, Record: r, Roots: roots, Skip: b.a.neverButBuffer(b.c), Clock: b.a.clock})
+	return job.Fill(ctx, job.FillOptions{Dir: b.c.Paths.Buffer, Record: r, Roots: roots, Skip: b.a.neverButBuffer(b.c), Clock: b.a.clock,
+		Filled: func(ctx context.Context, dir string, sums []orchestrator.FileSum) error {
+			return verify.Describe(ctx, b.a.clock, dir, name, sums)
+		}})
 }
 
 // Discard implements service.Buffer.
@@ -172,17 +213,13 @@ func (a *app) neverButBuffer(c *config.Config) []string {
 // Dir implements service.Buffer.
 func (b *buffer) Dir(name string) string { return filepath.Join(b.c.Paths.Buffer, name) }
 
-// Release implements service.Buffer: the record says so.
-func (b *buffer) Release(_ context.Context, name string, v orchestrator.Verdict) error {
-	have, err := b.folder().Find(name)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // it went already
-	}
+// Release implements service.Buffer: the record says so. The queue does it too, before it forgets the job.
+func (b *buffer) Release(ctx context.Context, name string, _ orchestrator.Verdict) error {
+	j, err := b.a.queue.Get(name)
 	if err != nil {
 		return err
 	}
-	have.Verdict, have.Reason = v, "its copy is on a volume"
-	return b.folder().WriteRecord(have.Record)
+	return b.a.releaseSource(ctx, j)
 }
 
 // Remove implements service.Buffer.

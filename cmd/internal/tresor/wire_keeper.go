@@ -1,12 +1,15 @@
 package tresor
 
 import (
+	"bufio"
 	"context"
 	"errors"
-	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 
+	"tresor/index/format"
 	"tresor/orchestrator"
 	"tresor/orchestrator/catalog"
 	"tresor/orchestrator/config"
@@ -25,10 +28,39 @@ func (k *keeper) folder(v service.Volume) *catalog.Folder {
 	return catalog.Within(v.Store.Root(), k.c.Paths.VolumeSubdir)
 }
 
-// Backups implements service.Keeper.
+// staging is where copies lie that are no backups yet, or never become one.
+func (k *keeper) staging(v service.Volume) *catalog.Folder {
+	return catalog.Within(v.Store.Root(), k.c.Paths.VolumeSubdir+".tmp")
+}
+
+// Backups implements service.Keeper. What was seen is remembered for the time when the volume is not there.
 func (k *keeper) Backups(ctx context.Context, v service.Volume) ([]orchestrator.Backup, error) {
-	l, err := k.folder(v).List(ctx)
-	return l.Backups, err
+	c, err := k.look(ctx, v)
+	if err == nil {
+		if e := c.save(k.c); e != nil {
+			k.a.logger.Warn("remember what is on the volume: ", e)
+		}
+	}
+	return c.Backups, err
+}
+
+// look looks at a volume.
+func (k *keeper) look(ctx context.Context, v service.Volume) (contents, error) {
+	f := k.folder(v)
+	c := contents{Volume: v.Name, Seen: k.a.clock.Now().UTC()}
+	l, err := f.List(ctx)
+	if err != nil {
+		return c, err
+	}
+	c.Backups = l.Backups
+	var errs [3]error
+	c.Evidence, _, errs[0] = k.staging(v).Evidence(ctx)
+	c.Keep, errs[1] = f.KeepVersions()
+	c.Usage, errs[2] = v.Store.Usage(ctx)
+	if c.unsure = errors.Join(errs[:]...); c.unsure != nil {
+		c.Unsure = c.unsure.Error()
+	}
+	return c, nil
 }
 
 // Prune implements service.Keeper.
@@ -41,27 +73,25 @@ func (k *keeper) Prune(ctx context.Context, v service.Volume, busy []string, atS
 			k.a.logger.Warn("finish deletions that were interrupted: ", err)
 		}
 	}
-	in, limit, err := k.input(ctx, f, v, busy)
+	c, err := k.look(ctx, v)
+	if err != nil {
+		return service.Pruned{}, err
+	}
+	in, limit, err := planInput(k.c, c, busy, k.a.clock.Now())
 	if err != nil {
 		return service.Pruned{}, err
 	}
 	if atSwitch {
+		in.Limit, in.Override = &limit, limit.Override
+	}
+	if atSwitch && !dry {
 		if err := f.SetKeepVersions(limit.Override); err != nil {
 			return service.Pruned{}, err
 		}
-		in.Limit, in.Override = &limit, limit.Override
 	}
-	plan := retention.Make(in)
-	var text strings.Builder
-	if err := plan.WriteText(&text); err != nil {
-		return service.Pruned{}, err
-	}
-	p := service.Pruned{Kept: len(plan.Backups) - len(plan.Deletions()), Text: text.String(), Limit: fmt.Sprintf("%d versions of each machine (%s)", limit.Versions, limit.Reason)}
-	if dry {
-		for _, d := range plan.Deletions() {
-			p.Removed = append(p.Removed, d.Name)
-		}
-		return p, nil
+	plan, p, err := planned(in, limit)
+	if err != nil || dry {
+		return p, err
 	}
 	done, err := retention.Apply(ctx, plan, f, func(name string) (string, bool) {
 		for _, b := range k.a.busy() {
@@ -71,48 +101,20 @@ func (k *keeper) Prune(ctx context.Context, v service.Volume, busy []string, atS
 		}
 		return "", false
 	})
-	p.Removed = append(unfinished, done.Deleted...)
-	return p, err
+	evidence, everr := k.pruneEvidence(ctx, plan, f, v)
+	p.Removed = append([]string{}, slices.Concat(unfinished, done.Deleted, evidence)...)
+	return p, errors.Join(err, everr)
 }
 
-// input gathers what a plan is made of, and what fill control says.
-func (k *keeper) input(ctx context.Context, f *catalog.Folder, v service.Volume, busy []string) (retention.Input, retention.Limit, error) {
-	l, err := f.List(ctx)
-	if err != nil {
-		return retention.Input{}, retention.Limit{}, err
+// pruneEvidence removes copies that differed from their source, by the plan, and what an interruption left of such a removal.
+func (k *keeper) pruneEvidence(ctx context.Context, plan retention.Plan, f *catalog.Folder, v service.Volume) ([]string, error) {
+	staging := k.staging(v)
+	_, leftovers, err := staging.Evidence(ctx)
+	for _, name := range leftovers {
+		err = errors.Join(err, staging.DeleteEvidence(ctx, name))
 	}
-	keep, err := f.KeepVersions()
-	if err != nil { // it may say more than the configuration does: nothing is deleted by a number that cannot be read
-		return retention.Input{}, retention.Limit{}, err
-	}
-	u, err := v.Store.Usage(ctx)
-	if err != nil {
-		return retention.Input{}, retention.Limit{}, err
-	}
-	general := k.c.RetentionOf("", v.Name)
-	limit := retention.Recalculate(retention.Fill{Machines: len(k.c.Machines()), Backups: k.counted(l.Backups), Used: u.Used, Total: u.Total, Max: general.VolumeVersions,
-		Min: general.MinVersions, FillMax: general.FillMaxPercent, Override: keep})
-	in := retention.Input{Now: k.a.clock.Now(), Folder: v.Name, Backups: l.Backups, Machines: map[string]retention.Rules{}, Override: keep, Location: k.c.Location(), InUse: map[string]string{}}
-	for _, m := range k.c.Machines() {
-		r := k.c.RetentionOf(m.Name, v.Name)
-		in.Machines[m.Name] = retention.Rules{Versions: r.VolumeVersions, Daily: r.Daily, Weekly: r.Weekly, Monthly: r.Monthly, Yearly: r.Yearly, UnverifiedDays: r.UnverifiedMaxAgeDays}
-	}
-	for _, b := range busy {
-		in.InUse[b] = "a job"
-	}
-	return in, limit, nil
-}
-
-// counted is how many of the backups are of machines that the configuration has.
-func (k *keeper) counted(list []orchestrator.Backup) (n int) {
-	for _, m := range k.c.Machines() {
-		for i := range list {
-			if list[i].Machine == m.Name {
-				n++
-			}
-		}
-	}
-	return n
+	removed, aerr := retention.ApplyEvidence(ctx, plan, f, staging.DeleteEvidence)
+	return removed, errors.Join(err, aerr)
 }
 
 // Verify implements service.Keeper: the outcome goes into the record, and the marks of the predecessor beside it.
@@ -136,5 +138,28 @@ func (k *keeper) Verify(ctx context.Context, v service.Volume, backup string) (o
 	if err := verify.MarkAgain(b.Dir, out); err != nil {
 		return out, err
 	}
+	k.a.trends.verified(backup, out)
+	k.a.records.Lock()
+	defer k.a.records.Unlock()
 	return out, f.Change(backup, func(r *orchestrator.Record) { verify.Judge(r, out) })
+}
+
+// Corrupted implements service.Keeper: the list that a repair writes into the special directory of the volume.
+func (k *keeper) Corrupted(_ context.Context, v service.Volume, most int) (lines []string, more bool, err error) {
+	f, err := os.Open(filepath.Join(v.Store.Root(), format.SpecialName, format.CorruptedName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	in := bufio.NewScanner(f)
+	for in.Scan() {
+		if len(lines) == most {
+			return lines, true, nil
+		}
+		lines = append(lines, in.Text())
+	}
+	return lines, false, in.Err()
 }

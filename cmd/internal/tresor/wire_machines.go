@@ -18,26 +18,29 @@ import (
 	"tresor/orchestrator/source"
 )
 
-// Values of the loop that nobody has asked to set yet.
-const (
-	between        = 10 * time.Second // two rounds of continuous mode
-	afterFailure   = 15 * time.Minute
-	admissionWarn  = 3 * time.Hour
-	admissionLimit = 24 * time.Hour
-	drainLimit     = 2 * time.Minute
-	failOverWithin = time.Hour
-	longestPoll    = time.Minute
-	firstReserves  = 10 // a machine that was never backed up is expected to need so many times the reserve
-)
+// longestPoll is how long the loop waits at most between two tries of something that does not tell when it can be had.
+const longestPoll = time.Minute
+
+// firstReserves: a machine whose size is not known is expected to need so many times the reserve.
+const firstReserves = 10
 
 // settingsOf is what the loop needs of a configuration.
 func settingsOf(c *config.Config) service.Settings {
-	return service.Settings{
-		DirectRuns: c.Backup.DirectRuns, PauseAfterRound: c.Backup.PauseAfterRound, SwitchAfterRound: c.Schedule.SwitchAfterRound, Continuous: c.Schedule.Continuous,
-		Between: between, AfterFailure: afterFailure, Reserve: c.Buffer.Reserve, FirstNeed: firstReserves * c.Buffer.Reserve,
-		AdmissionWarn: admissionWarn, AdmissionLimit: admissionLimit, Poll: min(longestPoll, max(c.Backup.RetryAfter, time.Second)),
-		Overdue: c.Backup.Overdue, ScrubLimit: c.Verify.ScrubLimit, DrainLimit: drainLimit, FailOverLimit: len(c.Volumes), FailOverWithin: failOverWithin,
+	b := &c.Backup
+	s := service.Settings{
+		DirectRuns: b.DirectRuns, PauseAfterRound: b.PauseAfterRound, SwitchAfterRound: c.Schedule.SwitchAfterRound, Continuous: c.Schedule.Continuous,
+		Between: b.Between, AfterFailure: b.AfterFailure, Reserve: c.Buffer.Reserve, FirstNeed: c.Buffer.FirstBackup,
+		AdmissionWarn: c.Buffer.WaitWarn, AdmissionLimit: c.Buffer.WaitLimit, VolumeLimit: b.VolumeWait, Poll: min(longestPoll, max(b.RetryAfter, time.Second)),
+		Overdue: b.Overdue, ScrubLimit: c.Verify.ScrubLimit, DrainLimit: c.Timeout.Drain, IdleLimit: c.Timeout.Idle, CloseLimit: c.Timeout.Unmount + c.Timeout.Index,
+		FailOverLimit: b.FailOvers, FailOverWithin: b.FailOverWithin,
 	}
+	if s.FirstNeed == 0 {
+		s.FirstNeed = firstReserves * s.Reserve
+	}
+	if s.FailOverLimit < 0 {
+		s.FailOverLimit = len(c.Volumes)
+	}
+	return s
 }
 
 // timers are the calendar expressions of a configuration.
@@ -69,7 +72,7 @@ func (a *app) machines(c *config.Config) (list []service.Machine, err error) {
 		return nil, err
 	}
 	for i, m := range c.Machines() {
-		sm := service.Machine{Name: m.Name, Source: sources[i], Way: service.Way(m.Via), Skip: m.SkipVerify}
+		sm := service.Machine{Name: m.Name, Source: sources[i], Way: service.Way(m.Via)}
 		if h := m.BlockedHours; h != nil {
 			sm.Blocked = localHours{schedule.Hours{From: h.From, Till: h.To}, c.Location()}
 		}

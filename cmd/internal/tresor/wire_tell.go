@@ -17,10 +17,11 @@ type teller struct {
 	a   *app
 	dir string
 
-	mu   sync.Mutex // guards the fields below; files of the queue are written under it
-	n    *notify.Notifier
-	stop context.CancelFunc
-	done chan struct{}
+	mu     sync.Mutex // guards the fields below; files of the queue are written under it
+	n      *notify.Notifier
+	memory bool // the queue has no directory
+	stop   context.CancelFunc
+	done   chan struct{}
 }
 
 func newTeller(a *app, c *config.Config) (*teller, error) {
@@ -28,25 +29,33 @@ func newTeller(a *app, c *config.Config) (*teller, error) {
 	return t, t.configure(c)
 }
 
-// configure puts the channels of a configuration in the place of the old ones. What waits stays in the queue.
+// configure puts the channels of a configuration in the place of the old ones. What waits stays in the queue. A queue that cannot be opened is no reason not to
+// make backups: then messages wait in memory.
 func (t *teller) configure(c *config.Config) error {
-	channels, err := t.a.channels(c)
-	if err != nil {
-		return err
-	}
 	host, err := os.Hostname()
 	if err != nil {
-		return err
+		t.a.logger.Warn(err)
+		host = "unknown host"
 	}
+	o := notify.Options{Dir: t.dir, Host: host, Channels: t.a.channels(c), Clock: t.a.clock, Log: t.a.logger, MaxAge: c.Mail.GiveUpAfter, Clean: t.a.secrets.Clean}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.endLocked(); err != nil {
-		return err
-	}
-	n, err := notify.Open(notify.Options{Dir: t.dir, Host: host, Channels: channels, Clock: t.a.clock, Log: t.a.logger, MaxAge: c.Mail.GiveUpAfter,
-		Clean: t.a.secrets.Clean})
+	old, err := t.endLocked()
 	if err != nil {
-		return err
+		t.a.logger.Warn(err)
+	}
+	n, err := notify.Open(o)
+	if t.memory = err != nil; t.memory {
+		t.a.logger.Errorf("messages wait in memory only: %v", err)
+		o.Dir = ""
+		if n, err = notify.Open(o); err != nil {
+			return err
+		}
+	}
+	for _, e := range old {
+		if err := n.Notify(e); err != nil {
+			t.a.logger.Error(err)
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -60,26 +69,49 @@ func (t *teller) configure(c *config.Config) error {
 	return nil
 }
 
-// endLocked ends the workers. The caller holds mu.
-func (t *teller) endLocked() error {
+// endLocked ends the workers, and returns what waits in memory only. The caller holds mu.
+func (t *teller) endLocked() (left []orchestrator.Event, err error) {
 	if t.n == nil {
-		return nil
+		return nil, nil
 	}
 	t.stop()
 	<-t.done
-	err := t.n.Close()
+	if t.memory {
+		for _, m := range t.n.Pending() {
+			left = append(left, m.Event)
+		}
+	}
+	err = t.n.Close()
 	t.n = nil
-	return err
+	return left, err
 }
 
-// Notify implements orchestrator.Notifier.
+// Notify implements orchestrator.Notifier. What happens during a round has the log of that round with it.
 func (t *teller) Notify(e orchestrator.Event) error {
+	if e.Run == "" {
+		e.Run = t.a.runs.current()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.n == nil {
 		return errors.New("the queue of messages is closed")
 	}
 	return t.n.Notify(e)
+}
+
+// runs are those whose logs go with messages that wait.
+func (t *teller) runs() (ids []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n == nil {
+		return nil
+	}
+	for _, m := range t.n.Pending() {
+		if m.Event.Run != "" {
+			ids = append(ids, m.Event.Run)
+		}
+	}
+	return ids
 }
 
 // flush waits until nothing waits to be sent.
@@ -96,5 +128,9 @@ func (t *teller) flush(ctx context.Context) error {
 func (t *teller) close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.endLocked()
+	left, err := t.endLocked()
+	for _, e := range left {
+		err = errors.Join(err, errors.New("nobody was told: "+e.Subject))
+	}
+	return err
 }

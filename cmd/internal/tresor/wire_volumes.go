@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
+	"tresor/cmd/internal/mounted"
+	"tresor/index"
+	"tresor/index/format"
 	"tresor/orchestrator/config"
 	"tresor/orchestrator/disk"
 	"tresor/orchestrator/job"
@@ -22,14 +26,7 @@ type volumes struct {
 func (a *app) newVolumes(c *config.Config) (*volumes, error) {
 	o := volume.Options{Engine: a.engine, Mounts: disk.Table{}, Point: c.Paths.VolumeMount, State: filepath.Join(c.Paths.State, "volumes"), Index: c.Paths.Index,
 		Folders: []string{c.Paths.VolumeSubdir, c.Paths.VolumeSubdir + ".tmp"}, Clock: a.clock,
-		Deadlines: volume.Deadlines(c.Timeout),
-		Log: func(t volume.Transition) {
-			if t.Err != nil {
-				a.logger.Warnf("volume %s: %s to %s: %v", t.Volume, t.From, t.To, t.Err)
-			} else {
-				a.logger.Infof("volume %s: %s to %s %s", t.Volume, t.From, t.To, t.Note)
-			}
-		}}
+		Deadlines: volume.Deadlines(c.Timeout), Owned: mounted.Owned, IndexSize: indexSize, CopyEvery: copyEvery, Log: a.logVolume}
 	for _, v := range c.Volumes {
 		d, err := disk.New(disk.Spec{Name: v.Name, UUID: v.UUID, File: v.File, Path: v.Path, Export: v.Export, LUKS: v.LUKSUUID, Dir: c.MountPoint(&v), Options: v.Options}, disk.Host{Clock: a.clock})
 		if err != nil {
@@ -42,6 +39,37 @@ func (a *app) newVolumes(c *config.Config) (*volumes, error) {
 		return nil, err
 	}
 	return &volumes{a, m}, nil
+}
+
+// copyEvery is how often a copy of the index is laid on the disk while its volume is mounted: so much of a check is saved if this machine's own disk dies meanwhile.
+const copyEvery = time.Hour
+
+// indexSize is what the engine makes for a volume.
+func indexSize(size int64, blockSize int, hash string) (int64, error) {
+	c, err := format.NewConfig(format.CreateOptions{Size: size, BlockSize: blockSize, Hash: hash})
+	if err != nil {
+		return 0, err
+	}
+	return c.IndexSize, nil
+}
+
+// logVolume writes what happens to a volume.
+func (a *app) logVolume(t volume.Transition) {
+	text := fmt.Sprintf("volume %s: %s to %s", t.Volume, t.From, t.To)
+	switch {
+	case t.Volume == "":
+		text = "volumes"
+	case t.From == t.To:
+		text = fmt.Sprintf("volume %s is %s", t.Volume, t.To)
+	}
+	if t.Note != "" {
+		text += ": " + t.Note
+	}
+	if t.Err != nil {
+		a.logger.Warnf("%s: %v", text, t.Err)
+	} else {
+		a.logger.Info(text)
+	}
 }
 
 func asVolume(c *volume.Current) service.Volume {
@@ -71,7 +99,7 @@ func (v *volumes) Open(ctx context.Context) (service.Volume, error) {
 // sweep removes what jobs have left on a volume that comes back. It is tried again at each job.
 func (v *volumes) sweep(ctx context.Context, c *volume.Current) {
 	w := asVolume(c)
-	if err := v.a.queue.Sweep(ctx, job.Volume{ID: w.ID, Store: w.Store}); err != nil {
+	if err := v.a.queue.Sweep(ctx, job.Volume{ID: w.ID, Store: w.Store, Folder: v.a.config().Paths.VolumeSubdir}); err != nil {
 		v.a.logger.Warnf("volume %s: what jobs have left: %v", c.Name, err)
 	}
 }
@@ -81,10 +109,7 @@ func (v *volumes) Check(ctx context.Context, _ service.Volume) error { return v.
 
 // Switch implements service.Volumes.
 func (v *volumes) Switch(ctx context.Context, to string) (service.Switched, error) {
-	v.a.mu.Lock()
-	o := volume.SwitchOptions{NoCheck: v.a.noCheck, To: to}
-	v.a.mu.Unlock()
-	s, err := v.m.Switch(ctx, o)
+	s, err := v.m.Switch(ctx, volume.SwitchOptions{NoCheck: v.a.frontNow().noCheck(), To: to})
 	out := service.Switched{From: s.From, FellBack: s.Back, Take: s.Ejectable}
 	if s.Now != nil {
 		out.To = s.Now.Name
@@ -101,9 +126,28 @@ func (v *volumes) Switch(ctx context.Context, to string) (service.Switched, erro
 
 // Close implements service.Volumes.
 func (v *volumes) Close(ctx context.Context) error {
+	if err := v.takeOver(ctx); err != nil {
+		return err
+	}
 	c, err := v.m.Unmount(ctx)
 	for _, w := range c.Warnings {
 		v.a.logger.Warn("unmount: " + w)
+	}
+	return err
+}
+
+// takeOver takes what the parts of an earlier configuration have mounted, before a reload, and these have not used yet: else nobody would give it back.
+func (v *volumes) takeOver(ctx context.Context) error {
+	if v.m.Current() != nil {
+		return nil
+	}
+	mounts, err := index.Mounts()
+	if err != nil {
+		return err
+	}
+	point := v.a.config().Paths.VolumeMount
+	if slices.ContainsFunc(mounts, func(m index.Mount) bool { return m.Point == point }) {
+		_, err = v.m.Start(ctx)
 	}
 	return err
 }

@@ -33,7 +33,7 @@ type times struct {
 }
 
 func defaultTimes() times {
-	return times{request: 10 * time.Second, write: 10 * time.Second, alive: 2 * time.Second, silence: 30 * time.Second}
+	return times{request: 10 * time.Second, write: 10 * time.Second, alive: 2 * time.Second, silence: 15 * time.Second}
 }
 
 // Operation answers a request with a value that becomes JSON. ctx ends when the client goes away or the server is closed. progress may be called from any
@@ -283,7 +283,9 @@ func (s *Server) run(ctx context.Context, cancel context.CancelFunc, w *writer, 
 		}
 	}
 	a := answer{Result: json.RawMessage("{}")}
-	if err != nil {
+	if err != nil && s.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		a = answer{Error: &failure{Text: "the service has ended before this was done", Hint: "what was begun goes on when it is started again", Code: cli.ExitNoService}}
+	} else if err != nil {
 		a = answer{Error: &failure{Text: err.Error(), Hint: cli.HintOf(err), Code: cli.CodeOf(err)}}
 	} else if result != nil {
 		if a.Result, err = json.Marshal(result); err != nil {
