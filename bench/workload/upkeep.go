@@ -28,6 +28,9 @@ func (l *Lab) upkeep() []Workload {
 		of("mount-empty/128k", 2, asContenders(l.Empty), l.mountEmpty),
 		of("ingest-known/128k/offline", 0, volumes, l.ingestOffline),
 		of("ingest-known/128k/mounted", 0, ours, l.ingestMounted),
+		of("hash-cores/128k", 0, ours, func(ctx context.Context, v *contender.Volume, series string) (Value, error) {
+			return l.hashCores(ctx, v.Hash(), series)
+		}),
 		{Name: memoryHuge, Series: []string{memoryHuge, indexHuge}, Rank: 2, Once: true, Contenders: asContenders(l.Huge), Run: l.memory},
 	}
 }
