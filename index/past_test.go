@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -166,6 +167,72 @@ func TestPastProvesNothingBad(t *testing.T) {
 	}
 	if s := r.v.Stats(); s.BadBlocks != 0 {
 		t.Errorf("%d blocks left the index", s.BadBlocks)
+	}
+}
+
+// panicDirect is a file system whose direct reads panic while it is told to.
+type panicDirect struct {
+	countDirect
+	now *atomic.Bool
+}
+
+func (p panicDirect) OpenFile(name string, flag int, perm iofs.FileMode) (disk.File, error) {
+	f, err := p.FS.OpenFile(name, flag, perm)
+	if err != nil || flag&unix.O_DIRECT == 0 {
+		return f, err
+	}
+	return panicFile{countFile{staleFile{f, p.reads}}, p.now}, nil
+}
+
+type panicFile struct {
+	countFile
+	now *atomic.Bool
+}
+
+func (p panicFile) ReadAt(b []byte, off int64) (int, error) {
+	if p.now.Load() {
+		p.reads.Add(1)
+		panic("a direct read")
+	}
+	return p.countFile.ReadAt(b, off)
+}
+
+// TestPastAfterPanics: a read that panics, which the mount answers with an error, gives its place back: many of them later others still read.
+func TestPastAfterPanics(t *testing.T) {
+	var reads atomic.Int64
+	var now atomic.Bool
+	r := newOnDisk(t, panicDirect{countDirect{disk.OS(), &reads}, &now}, index.Options{})
+	now.Store(true)
+	done := make(chan error, 1)
+	go func() {
+		for range 20 {
+			r.cool()
+			func() {
+				defer func() { _ = recover() }()
+				_, _ = r.readPast()
+			}()
+		}
+		if now.Store(false); reads.Load() == 0 {
+			done <- nil
+			return
+		}
+		r.cool()
+		have, err := r.readPast()
+		if err == nil && !bytes.Equal(have, r.content) {
+			err = errors.New("other bytes than were written")
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("a read waits for ever")
+	}
+	if reads.Load() == 0 {
+		t.Skip("this file system keeps in memory what it was asked to drop")
 	}
 }
 

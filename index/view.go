@@ -138,10 +138,14 @@ func (v *Volume) readPast(first format.Address, p []byte) bool {
 	if v.past.file == nil {
 		return false
 	}
-	v.past.slots <- struct{}{}
-	err := v.past.file.Read(first, p)
-	<-v.past.slots
-	return err == nil
+	return v.past.read(first, p) == nil
+}
+
+// read waits for its turn, and gives it on also after a panic, which the mount answers with an error: the file is there.
+func (p *past) read(first format.Address, b []byte) error {
+	p.slots <- struct{}{}
+	defer func() { <-p.slots }()
+	return p.file.Read(first, b)
 }
 
 // openPast opens the block file a second time; nil if that is not possible, or not the same file any more: a block that was proved in the one is

@@ -139,6 +139,8 @@ type Config struct {
 	SyncFailed func(err error) error
 	// fsync syncs a directory; nil is unix.Fsync. Tests fail it.
 	fsync func(fd int) error
+	// syncfs syncs the whole file system below; nil is unix.Syncfs. Tests fail it.
+	syncfs func(fd int) error
 	// StatFS replaces what statfs(2) of the file system below says about blocks.
 	StatFS func(out *fusefs.StatfsOut)
 	// Log gets one line for each thing an administrator should know; nil drops them.

@@ -33,6 +33,7 @@ type FS struct {
 	results sync.Pool // *readResult
 	shown   sync.Pool // *shownResult
 	kept    keptPool
+	whole   wholeSync
 	foreign sync.Once // the message about a foreign object
 	drafts  sync.Map  // temporary names of files on their way in
 
@@ -49,6 +50,9 @@ func New(c Config) (*FS, error) {
 	fs := &FS{RawFileSystem: fusefs.NewDefaultRawFileSystem(), cfg: c, timeouts: DefaultTimeouts()}
 	if fs.cfg.fsync == nil {
 		fs.cfg.fsync = unix.Fsync
+	}
+	if fs.cfg.syncfs == nil {
+		fs.cfg.syncfs = unix.Syncfs
 	}
 	if c.Timeouts != nil {
 		fs.timeouts = *c.Timeouts

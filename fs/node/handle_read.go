@@ -95,7 +95,14 @@ func (fs *FS) show(h Handle, n int, off int64) fusefs.ReadResult {
 	return fs.showing(s)
 }
 
-func (fs *FS) showing(s Shown) *shownResult {
+// showing is the answer that has s. The library calls Done after an answer only if there are bytes in it: what is empty is given back at once.
+func (fs *FS) showing(s Shown) fusefs.ReadResult {
+	if s.Size() == 0 {
+		s.Release()
+		r := fs.results.Get().(*readResult)
+		r.data = nil
+		return r
+	}
 	r := fs.shown.Get().(*shownResult)
 	r.shown = s
 	return r

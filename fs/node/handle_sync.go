@@ -80,11 +80,11 @@ func (fs *FS) syncName(n *inode.Node) error {
 // system below is synced instead.
 func (fs *FS) syncDir(dir *inode.Node) error {
 	if dir == nil {
-		return fs.synced(unix.Syncfs(fs.mount))
+		return fs.whole.sync(fs)
 	}
 	fd, err := fs.table.Acquire(dir)
 	if errors.Is(err, unix.ESTALE) {
-		return fs.synced(unix.Syncfs(fs.mount))
+		return fs.whole.sync(fs)
 	}
 	if err != nil {
 		return err
@@ -99,12 +99,20 @@ func (fs *FS) syncDir(dir *inode.Node) error {
 }
 
 // synced looks at the outcome of the sync of a directory. One that failed makes the volume fail: the kernel forgets what it could not write,
-// and tells it once. A file system below that cannot sync directories has lost nothing.
+// and tells it once.
 func (fs *FS) synced(err error) error {
-	switch {
-	case err == nil, fs.cfg.SyncFailed == nil, errors.Is(err, unix.EINTR), errors.Is(err, unix.EBADF),
-		errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EROFS):
+	if fs.cfg.SyncFailed == nil || !lossy(err) {
 		return err
 	}
 	return fs.cfg.SyncFailed(fmt.Errorf("sync a directory: %w", err))
+}
+
+// lossy tells whether something may be lost after that outcome of a sync. A file system below that cannot sync directories has lost nothing.
+func lossy(err error) bool {
+	switch {
+	case err == nil, errors.Is(err, unix.EINTR), errors.Is(err, unix.EBADF), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS),
+		errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EROFS):
+		return false
+	}
+	return true
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"unsafe"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fuse"
 )
 
 // keptHandle reads bytes that tell their offset, or fails.
@@ -63,5 +65,53 @@ func TestKeptPool(t *testing.T) {
 	}
 	if k, err := fs.readKept(h, keptLeast-1, 0); k != nil || err != nil {
 		t.Errorf("a short request: have %v, %v, want nothing", k, err)
+	}
+}
+
+// endHandle is at the end of its file: there is nothing to read, and what it shows is empty.
+type endHandle struct {
+	Handle
+	shown emptyShown
+}
+
+type emptyShown struct{ out *int }
+
+func (s emptyShown) Slices() [][]byte { return nil }
+func (s emptyShown) Size() int        { return 0 }
+func (s emptyShown) Release()         { *s.out-- }
+
+func (h endHandle) ReadKept([]byte, int64) (int, error) { return 0, nil }
+func (h endHandle) ReadAt([]byte, int64) (int, error)   { return 0, nil }
+func (h endHandle) View(int, int64) Shown               { return nil }
+
+func (h endHandle) ReadAhead(int, int64) Shown {
+	*h.shown.out++
+	return h.shown
+}
+
+// TestNothingRead: the library does not call Done for an answer without bytes, so that one must not keep memory.
+func TestNothingRead(t *testing.T) {
+	fs := &FS{}
+	fs.shown.New = func() any { return &shownResult{pool: &fs.shown} }
+	fs.results.New = func() any { return &readResult{pool: &fs.results} }
+	if err := fs.kept.open(); err != nil {
+		t.Fatal(err)
+	}
+	defer fs.kept.close()
+	out := 0
+	for _, direct := range []bool{false, true} {
+		fh := fs.handles.add(&handle{data: endHandle{shown: emptyShown{&out}}, direct: direct, cached: !direct, raw: -1})
+		for range 2 * keptBuffers {
+			r, code := fs.Read(nil, &fusefs.ReadIn{Fh: fh, Offset: 1 << 20}, make([]byte, maxRequest))
+			if code != fusefs.OK || r.Size() != 0 {
+				t.Fatalf("have %v, %v, want an empty answer", r, code)
+			}
+		}
+		if len(fs.kept.free) != keptBuffers {
+			t.Errorf("direct %v: %d buffers are left, want %d", direct, len(fs.kept.free), keptBuffers)
+		}
+		if out != 0 {
+			t.Errorf("direct %v: %d of what was shown is not given back", direct, out)
+		}
 	}
 }

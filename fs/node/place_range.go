@@ -1,7 +1,7 @@
 package node
 
 import (
-	"golang.org/x/sys/unix"
+	"sync"
 
 	"tresor/fs/inode"
 )
@@ -18,4 +18,25 @@ func (fs *FS) Changed(id uint64, off, n int64) {
 }
 
 // SyncTree makes everything durable that is below the root: names, attributes, underlying files.
-func (fs *FS) SyncTree() error { return fs.synced(unix.Syncfs(fs.mount)) }
+func (fs *FS) SyncTree() error { return fs.whole.sync(fs) }
+
+// wholeSync syncs the whole file system below. The kernel tells what it could not write to one of those who ask, once: the others hear of it here.
+type wholeSync struct {
+	// mu guards lost, and is held until the volume has heard of an error: who asks meanwhile must not be the first who is told that all is well.
+	mu   sync.Mutex
+	lost error // of a sync that failed, for good
+}
+
+func (w *wholeSync) sync(fs *FS) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lost != nil {
+		return w.lost
+	}
+	err := fs.cfg.syncfs(fs.mount)
+	told := fs.synced(err)
+	if lossy(err) {
+		w.lost = told
+	}
+	return told
+}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -49,5 +50,60 @@ func TestFailedSyncOfDirectory(t *testing.T) {
 			}
 			assertTold("fsync of the directory")
 		})
+	}
+}
+
+// TestFailedSyncOfTree: the kernel tells the error of a sync of all once, to one of those who ask at the same time. The others hear of it too, also those
+// who ask before the volume has heard, and those who ask later.
+func TestFailedSyncOfTree(t *testing.T) {
+	var calls atomic.Int32
+	told, goOn := make(chan error, 1), make(chan struct{})
+	m := newMount(t, func(cfg *node.Config) {
+		cfg.SyncFailed = func(err error) error {
+			told <- err
+			<-goOn
+			return err
+		}
+		cfg.SetSyncfs(func(int) error {
+			if calls.Add(1) == 1 {
+				return unix.EIO
+			}
+			return nil
+		})
+	})
+	sync := func() <-chan error {
+		c := make(chan error, 1)
+		go func() { c <- m.fs.SyncTree() }()
+		return c
+	}
+	first := sync()
+	<-told
+	second := sync()
+	select {
+	case err := <-second:
+		t.Errorf("have %v while the volume is being told, want that it waits for that", err)
+		second = sync()
+	case <-time.After(100 * time.Millisecond):
+	}
+	close(goOn)
+	for i, c := range []<-chan error{first, second, sync()} {
+		if err := <-c; !errors.Is(err, unix.EIO) {
+			t.Errorf("sync %d: have %v, want EIO", i, err)
+		}
+	}
+	m = newMount(t, func(cfg *node.Config) {
+		cfg.SetSyncfs(func(int) error {
+			if calls.Add(1)%2 == 1 {
+				return unix.EINTR
+			}
+			return nil
+		})
+	})
+	calls.Store(0)
+	if err := m.fs.SyncTree(); !errors.Is(err, unix.EINTR) {
+		t.Errorf("a sync that was interrupted: have %v", err)
+	}
+	if err := m.fs.SyncTree(); err != nil {
+		t.Errorf("the next one: have %v: nothing was lost", err)
 	}
 }

@@ -85,6 +85,9 @@ func (s *Served) Sync() error {
 	if err == nil {
 		err = s.SyncTree()
 	}
+	if err == nil {
+		err = s.Volume.Failed() // meanwhile: what was lost is told once, and to somebody else
+	}
 	if err != nil {
 		return fmt.Errorf("sync the volume: %w", room(err))
 	}

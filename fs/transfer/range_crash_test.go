@@ -98,6 +98,23 @@ func serveMemory(t *testing.T, d *disktest.FS) (s *transfer.Served, end func() e
 	return s, func() error { return errors.Join(files.Close(), v.Close()) }
 }
 
+// TestSyncHearsOfOthers: what the volume lost while it was synced, and somebody else was told of, is an error of this sync too.
+func TestSyncHearsOfOthers(t *testing.T) {
+	s, end := serveMemory(t, newMemory(t, 20))
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	lost := errors.New("lost")
+	s.SyncTree = func() error {
+		_ = s.Volume.SyncFailed(lost)
+		return nil
+	}
+	if err := s.Sync(); !errors.Is(err, lost) {
+		t.Errorf("have %v, want %v", err, lost)
+	}
+	_ = end() // it is an error for the same reason
+}
+
 // The power is cut at every change of the disk while one range is stored, and another one over it: a range that was answered is there, each block of
 // one that was not is the old one, the new one or an error, and nothing else is touched.
 func TestPowerCutInARange(t *testing.T) {

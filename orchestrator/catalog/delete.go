@@ -16,14 +16,10 @@ import (
 
 // Delete removes a backup. First it gets the name .deleting-NAME, durably: from then on it is none any more, and what a crash or ctx leaves of it is
 // removed by the next Delete or Finish. No symlink is followed; a file system that is mounted inside is an error. One that is pinned is not deleted:
-// ErrPinned.
+// ErrPinned; with Guarded also one that is pinned at the last moment.
 func (f *Folder) Delete(ctx context.Context, name string) (err error) {
-	b, err := f.Find(name)
-	if b.Pinned {
-		return errors.Join(fmt.Errorf("delete backup %s: %w", filepath.Join(f.dir, name), ErrPinned), err)
-	}
-	if err != nil {
-		return fmt.Errorf("delete backup: %w", err)
+	if err := f.deletable(name); err != nil {
+		return err
 	}
 	root, err := f.root()
 	if err != nil {
@@ -38,6 +34,36 @@ func (f *Folder) Delete(ctx context.Context, name string) (err error) {
 			return err
 		}
 	}
+	if err := f.doom(root, name); err != nil {
+		return err
+	}
+	if err := statefile.Sync(root, "."); err != nil {
+		return fmt.Errorf("delete backup %s: %w", filepath.Join(f.dir, name), err)
+	}
+	return f.finish(ctx, root, name)
+}
+
+// deletable tells whether somebody wants a backup kept.
+func (f *Folder) deletable(name string) error {
+	b, err := f.Find(name)
+	if b.Pinned {
+		return errors.Join(fmt.Errorf("delete backup %s: %w", filepath.Join(f.dir, name), ErrPinned), err)
+	}
+	if err != nil {
+		return fmt.Errorf("delete backup: %w", err)
+	}
+	return nil
+}
+
+// doom takes the name of a backup away, after another look at its pin: under the lock nobody is told that it is kept between the two.
+func (f *Folder) doom(root *os.Root, name string) error {
+	if f.guard != nil {
+		f.guard.Lock()
+		defer f.guard.Unlock()
+	}
+	if err := f.deletable(name); err != nil {
+		return err
+	}
 	info, err := root.Lstat(name)
 	if err == nil && !info.IsDir() {
 		err = fmt.Errorf("it is %v, want a directory", info.Mode().Type())
@@ -45,13 +71,10 @@ func (f *Folder) Delete(ctx context.Context, name string) (err error) {
 	if err == nil {
 		err = root.Rename(name, deleting+name)
 	}
-	if err == nil {
-		err = statefile.Sync(root, ".")
-	}
 	if err != nil {
 		return fmt.Errorf("delete backup %s: %w", filepath.Join(f.dir, name), err)
 	}
-	return f.finish(ctx, root, name)
+	return nil
 }
 
 // Finish ends the deletions that were interrupted, and returns the names of those backups. One that fails does not stop the others.

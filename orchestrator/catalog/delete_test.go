@@ -116,6 +116,68 @@ func TestDeleteInterrupted(t *testing.T) {
 	}
 }
 
+// latePin is a lock under which somebody has just pinned a backup.
+type latePin struct {
+	pin  func()
+	held bool
+}
+
+func (l *latePin) Lock() {
+	l.held = true
+	if l.pin != nil {
+		l.pin()
+	}
+}
+
+func (l *latePin) Unlock() { l.held = false }
+
+// unlocked is a context that finds out whether the lock is held while files are removed.
+type unlocked struct {
+	context.Context
+	l     *latePin
+	asked int
+	t     *testing.T
+}
+
+func (u *unlocked) Err() error {
+	if u.asked++; u.l.held {
+		u.t.Error("the lock is held while files are removed")
+	}
+	return nil
+}
+
+// TestPinAtTheLastMoment: whoever was told that a backup is kept keeps it, also when its deletion has begun to look at it.
+func TestPinAtTheLastMoment(t *testing.T) {
+	const name = "dc-20260101000000"
+	dir := t.TempDir()
+	plain := catalog.Open(dir)
+	tree(t, dir, name+"/STATUS.ok", name+"/deep/file")
+	lock := &latePin{}
+	lock.pin = func() {
+		if err := plain.Pin(name, true); err != nil {
+			t.Error(err)
+		}
+	}
+	f := plain.Guarded(lock)
+	if err := f.Delete(t.Context(), name); !errors.Is(err, catalog.ErrPinned) || lock.held {
+		t.Errorf("delete: %v, lock held %v; want that it is pinned", err, lock.held)
+	}
+	if l := list(t, f); len(l.Backups) != 1 || !l.Backups[0].Pinned || len(l.Leftovers) != 0 {
+		t.Fatalf("have %+v", l)
+	}
+	lock.pin = nil
+	if err := plain.Pin(name, false); err != nil {
+		t.Fatal(err)
+	}
+	ctx := &unlocked{t.Context(), lock, 0, t}
+	if err := f.Delete(ctx, name); err != nil || ctx.asked < 4 {
+		t.Errorf("delete: %v, asked %d times", err, ctx.asked)
+	}
+	if l := list(t, f); len(l.Backups) != 0 || len(l.Leftovers) != 0 {
+		t.Errorf("left: %+v", l)
+	}
+}
+
 func count(t *testing.T, dir string) (n int) {
 	t.Helper()
 	if err := filepath.WalkDir(dir, func(_ string, _ fs.DirEntry, err error) error { n++; return err }); err != nil {

@@ -2,6 +2,7 @@
 //
 //	Open(dir) *Folder             a place that an administrator chose: the buffer
 //	Within(top, name) *Folder     a folder of a volume, which may not be a symlink
+//	Folder.Guarded(lock)          the same, whose Delete sees a pin that somebody sets under that lock at the last moment
 //	Folder.List(ctx)              Listing: all backups, what is unfinished, what is foreign, what is wrong
 //	Folder.Find(name)             one of them
 //	Folder.WriteRecord(record)    backup.json, replaced as a whole
@@ -18,6 +19,7 @@
 // Promises. A name is never a pattern. Symlinks are not followed, nothing outside of the folder is touched, and other file systems that are mounted
 // inside of a backup stop its deletion, also those that show a part of the same one. What is pinned is not deleted. A record that cannot be read is no
 // reason to lose a backup: it is listed as one that is pinned, with the problem. CRC-FAILURE beside a record that says ok is a verification that was cut
-// off between the two: the bad news count. After a crash a backup is complete in its place, or out of it under the name .deleting-<name>, which no
+// off between the two: the bad news count. STATUS.error beside one is a backup whose files are what they were, and which lacks some: it never counts as
+// verified. After a crash a backup is complete in its place, or out of it under the name .deleting-<name>, which no
 // listing shows.
 package catalog

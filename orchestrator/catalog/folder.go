@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"tresor/orchestrator"
 	"tresor/orchestrator/internal/statefile"
@@ -38,6 +39,8 @@ var ErrNotMounted = errors.New("nothing is mounted there (" + unmarked + " is vi
 type Folder struct {
 	dir string
 	top string // the folder is a directory right below it, and no symlink; empty: dir is opened as it is
+	// guard is held from the last look at a pin until the backup has lost its name; nil: nobody else changes records.
+	guard sync.Locker
 }
 
 // Open is the folder dir, an absolute path that an administrator chose: symlinks in it are followed. It need not exist yet.
@@ -46,6 +49,14 @@ func Open(dir string) *Folder { return &Folder{dir: dir} }
 // Within is the folder name right below top, an absolute path such as the root of a volume. Whoever wrote the volume had a free hand there, so that a
 // symlink in its place is an error: it could name the backups of another disk.
 func Within(top, name string) *Folder { return &Folder{dir: filepath.Join(top, name), top: top} }
+
+// Guarded is the folder whose Delete takes the lock that those hold who pin or change a record: for a moment, not while it removes files. Pin, Change and
+// WriteRecord do not take it.
+func (f *Folder) Guarded(lock sync.Locker) *Folder {
+	g := *f
+	g.guard = lock
+	return &g
+}
 
 // Dir is its path.
 func (f *Folder) Dir() string { return f.dir }

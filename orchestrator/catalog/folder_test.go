@@ -135,6 +135,40 @@ func TestCutOffVerification(t *testing.T) {
 	}
 }
 
+// TestFailedBackupStaysFailed: a later verification of a backup that the predecessor could not make wholly proves its files, and not that all are there. What
+// is said of it stays, in all lists, also after it was pinned or verified a second time; with CRC-FAILURE it is that.
+func TestFailedBackupStaysFailed(t *testing.T) {
+	dir := t.TempDir()
+	f := catalog.Open(dir)
+	const name = "dc-20260101000000"
+	tree(t, dir, name+"/STATUS.error", name+"/checksum.crc", name+"/disk-flat.vmdk")
+	want := func(v orchestrator.Verdict, reason string) {
+		t.Helper()
+		b, err := f.Find(name)
+		if err != nil || b.Verdict != v || !strings.Contains(b.Reason, reason) || !b.Legacy {
+			t.Errorf("have %+v, %v; want verdict %q with %q", b, err, v, reason)
+		}
+		if l := list(t, f); len(l.Backups) != 1 || l.Backups[0].Verdict != v {
+			t.Errorf("list: have %+v, want verdict %q", l.Backups, v)
+		}
+	}
+	for range 2 {
+		if err := f.Change(name, func(r *orchestrator.Record) { r.Verdict, r.Reason = orchestrator.Verified, "" }); err != nil {
+			t.Fatal(err)
+		}
+		want(orchestrator.Unreadable, "STATUS.error")
+		if err := f.Pin(name, true); err != nil {
+			t.Fatal(err)
+		}
+		want(orchestrator.Unreadable, "STATUS.error")
+	}
+	tree(t, dir, name+"/CRC-FAILURE")
+	if err := f.Change(name, func(r *orchestrator.Record) { r.Verdict, r.Reason = orchestrator.Mismatch, "bad" }); err != nil {
+		t.Fatal(err)
+	}
+	want(orchestrator.Mismatch, "bad")
+}
+
 // TestPinnedStays: whoever deletes has looked a while ago.
 func TestPinnedStays(t *testing.T) {
 	dir := t.TempDir()

@@ -56,8 +56,12 @@ func (f *Folder) look(root *os.Root, name string) (orchestrator.Backup, Marks, e
 		return damaged(b, err), marks, fmt.Errorf("backup %s: %w", b.Dir, err)
 	}
 	b.Record, b.Legacy = record, record.ID == "" && record.Source == "" // no job of ours made it: it was pinned or verified later
-	if marks.Failure && b.Verdict == orchestrator.Verified {
+	switch {
+	case b.Verdict != orchestrator.Verified:
+	case marks.Failure:
 		b.Verdict, b.Reason = orchestrator.Mismatch, orchestrator.FailureMark+" lies beside a record that says ok: a verification was cut off; verify it again"
+	case marks.Status == "error": // all files that are there were proved, and nobody knows which are not
+		b.Verdict, b.Reason = orchestrator.Unreadable, notAll
 	}
 	return b, marks, nil
 }
@@ -139,6 +143,9 @@ func broken(root *os.Root, file string) (bool, error) {
 
 func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
+// notAll is what is said of a backup that its maker could not make wholly.
+const notAll = "STATUS.error: disks could not be copied from the host"
+
 // judge says of a backup without a record what its marks say.
 func (m Marks) judge(r *orchestrator.Record) {
 	if m.Status == "warn" {
@@ -148,7 +155,7 @@ func (m Marks) judge(r *orchestrator.Record) {
 	case m.Failure:
 		r.Verdict, r.Reason = orchestrator.Mismatch, orchestrator.FailureMark
 	case m.Status == "error":
-		r.Verdict, r.Reason = orchestrator.Unreadable, "STATUS.error: disks could not be copied from the host"
+		r.Verdict, r.Reason = orchestrator.Unreadable, notAll
 	case m.Broken:
 		r.Verdict, r.Reason = orchestrator.Unverified, "by the predecessor, whose "+orchestrator.SumsFile+" is empty or has lines without a sum"
 	case m.Sums:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"tresor/orchestrator"
@@ -122,5 +123,21 @@ func TestBufferNotWhole(t *testing.T) {
 	r.open()
 	if done, err := r.work(j, r.v1); err != nil || done.State != job.Published || len(done.Result.Partial) != 1 || done.Result.Partial[0] != `"data/locked": permission denied` {
 		t.Errorf("%+v, %v", done, err)
+	}
+}
+
+// TestBufferFileUnreadable: a file of a backup on the buffer that cannot be read now is none that the copy may lack, whatever the lists of the predecessor say.
+func TestBufferFileUnreadable(t *testing.T) {
+	r := newRig(t)
+	dir, j := r.filled("a")
+	r.opts.OnBuffer = func(job.Job) (*job.BufferList, error) { return &job.BufferList{More: true}, nil }
+	r.open()
+	dead := filepath.Join(dir, "data", "locked")
+	if err := os.Mkdir(dead, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	deadMount(t, dead)
+	if done, err := r.work(j, r.v1); err == nil || done.Attempts != 1 || !strings.Contains(err.Error(), "data/locked") || len(r.released) != 0 || r.published(r.v1, j) {
+		t.Errorf("%+v, %v, released %q", done, err, r.released)
 	}
 }

@@ -51,8 +51,9 @@ func (w *worker) copy(ctx context.Context) error {
 	if err != nil {
 		return ofState(err)
 	}
+	// A backup on the buffer is all there is of its source: what cannot be read of it now may be readable later, and is not given up for a list.
 	result, err := copier.Copy(ctx, copier.Options{Target: w.v.Store, BlockSize: size, Dir: w.partial(), Roots: roots, Log: log,
-		Clock: w.opts.Clock, Segment: w.opts.Segment, Skip: w.opts.Skip(), Reserved: reserved(), Ours: w.job.Buffer != "", Strict: w.opts.Strict, Again: w.job.Runs > 1,
+		Clock: w.opts.Clock, Segment: w.opts.Segment, Skip: w.opts.Skip(), Reserved: reserved(), Ours: w.job.Buffer != "", Strict: w.opts.Strict || w.job.Buffer != "", Again: w.job.Runs > 1,
 		Step: w.opts.Step, Seen: w.progress})
 	if err = errors.Join(err, ofState(log.Close())); err != nil {
 		return err
@@ -133,6 +134,11 @@ func (w *worker) stage(ctx context.Context, result *copier.Result) error {
 	r.Files, r.Bytes, r.NewBytes, r.NewData, r.Partial = len(result.Sums), result.Bytes, result.NewBytes, result.NewData, result.Partial
 	r.Copied = w.opts.Clock.Now().UTC()
 	r.Verdict, r.Reason, r.Mode = orchestrator.Unverified, "", ""
+	if len(result.Skipped)+len(w.job.Skipped) > 0 { // a copy that has its name is believed by its record, which does not have these
+		if err := w.set(func(j *Job) { j.Skipped = result.Skipped }); err != nil {
+			return err
+		}
+	}
 	if err := w.tree.setRecord(w.partial(), r); err != nil {
 		return err
 	}
@@ -142,7 +148,7 @@ func (w *worker) stage(ctx context.Context, result *copier.Result) error {
 	if err := w.tree.rename("staged", w.partial(), w.staged()); err != nil {
 		return err
 	}
-	return w.set(func(j *Job) { j.State, j.Result, j.Skipped, j.LastError = Copied, r, result.Skipped, "" })
+	return w.set(func(j *Job) { j.State, j.Result, j.LastError = Copied, r, "" })
 }
 
 // isStaged finds a copy that got its name before the process ended.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"tresor/orchestrator/internal/mountpoint"
 )
 
 // Memory says which jobs that have ended are remembered.
@@ -21,7 +23,7 @@ type Memory struct {
 const longAway = 365 * 24 * time.Hour
 
 // Forget deletes the records of ended jobs, and the evidence of their copies that differed. It keeps, whatever m says, those whose source is not
-// released yet: a job that has failed as long as its backup lies on the buffer, since nobody else knows why it does.
+// released yet: a job that has failed as long as its backup lies on the buffer, or may do so, since nobody else knows why it does.
 func (q *Queue) Forget(m Memory) error {
 	q.commit.Lock()
 	defer q.commit.Unlock()
@@ -48,7 +50,7 @@ func (j *Job) over() (bool, error) {
 	if j.State == Published || j.Dropped != "" || j.Buffer == "" {
 		return j.Released || j.State == Failed && j.Dropped == "", nil
 	}
-	if _, err := os.Lstat(filepath.Dir(j.Buffer)); err != nil {
+	if !isInUse(filepath.Dir(j.Buffer)) {
 		return false, nil // the buffer is not there: nobody knows
 	}
 	_, err := os.Lstat(j.Buffer)
@@ -56,6 +58,18 @@ func (j *Job) over() (bool, error) {
 		return true, nil
 	}
 	return false, err
+}
+
+// isInUse tells whether the folder of a buffer can say what is not there any more. An empty one, or one with the mark of a bare mount point, may be that of a
+// disk which is not mounted; a buffer that nobody uses again remembers its last jobs.
+func isInUse(folder string) bool {
+	dir, err := os.Open(folder)
+	if err != nil {
+		return false
+	}
+	defer dir.Close() // it is read only
+	names, err := dir.Readdirnames(-1)
+	return err == nil && len(names) > 0 && !slices.Contains(names, mountpoint.Mark)
 }
 
 // forgetLocked deletes a record, and its evidence before it. q.commit is held.

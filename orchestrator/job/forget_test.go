@@ -55,7 +55,17 @@ func TestForget(t *testing.T) {
 	forget(job.Memory{Since: day(20), Need: func(j job.Job) bool { return j.Machine == "two" }}, "two", "failed on the buffer", "waits")
 	clock.now = day(25)
 	r.open()
-	if err := os.RemoveAll(buffered.Buffer); err != nil {
+	folder := filepath.Dir(buffered.Buffer)
+	if err := errors.Join(os.Rename(folder, folder+" is elsewhere"), os.Mkdir(folder, 0o700)); err != nil { // its disk is not mounted
+		t.Fatal(err)
+	}
+	forget(job.Memory{Since: day(20)}, "failed on the buffer", "waits")
+	if err := os.WriteFile(filepath.Join(folder, "NOT_MOUNTED"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	forget(job.Memory{Since: day(20)}, "failed on the buffer", "waits")
+	err := errors.Join(os.RemoveAll(folder), os.Rename(folder+" is elsewhere", folder), os.RemoveAll(buffered.Buffer), os.Mkdir(filepath.Join(folder, "another"), 0o700))
+	if err != nil {
 		t.Fatal(err)
 	}
 	forget(job.Memory{Since: day(20)}, "waits")

@@ -251,10 +251,13 @@ func TestKilledAtEveryStep(t *testing.T) {
 		t.Fatal("the run without a kill did not end")
 	}
 	lookDone(t, dir, "not killed")
-	for _, kind := range []string{"journal .json", "journal .sums", "log", "put", "record of a backup", "staged", "published", "crc-failed", "remove", "release"} {
+	for _, kind := range []string{"journal .json", "journal .sums", "log", "put", "record of a backup", "staged", "discarded", "published", "crc-failed", "remove", "release"} {
 		if !slices.Contains(steps, "before "+kind) || !slices.Contains(steps, "after "+kind) {
 			t.Errorf("no step %q was reached: %q", kind, steps)
 		}
+	}
+	if !slices.Contains(steps, "within remove") {
+		t.Error("nothing was removed")
 	}
 	stride := 4
 	if os.Getenv("TRESOR_LONG") == "1" {

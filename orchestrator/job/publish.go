@@ -54,7 +54,7 @@ func (w *worker) anew(ctx context.Context, owner string, cause error) error {
 		return gone
 	}
 	if owner == w.job.ID {
-		if err := w.tree.remove(ctx, w.staged()); err != nil {
+		if err := w.tree.discard(ctx, w.staged()); err != nil {
 			return err
 		}
 	}
@@ -176,7 +176,7 @@ func (w *worker) mismatch(ctx context.Context) error {
 	if !again {
 		return w.keepMarked(ctx, sums)
 	}
-	if err := w.tree.remove(ctx, w.staged()); err != nil {
+	if err := w.tree.discard(ctx, w.staged()); err != nil {
 		return err
 	}
 	return w.set(func(j *Job) {

@@ -43,7 +43,7 @@ type Options struct {
 	Evidence string // folder for records of copies that differed; empty: evidence, in Dir
 
 	Skip    func() []string // directories that are never copied: state, spool, disks of volumes
-	Strict  bool            // a file that cannot be read lets the attempt fail; else it is listed
+	Strict  bool            // a file that cannot be read lets the attempt fail, as it does on the buffer; else it is listed
 	Segment int64           // bytes between two notes of a copy; 0: orchestrator.SumSegment
 	// MaxAttempts that fail, and the wait after the n-th; zero values: 3, and 1, 5, 25 minutes.
 	MaxAttempts int

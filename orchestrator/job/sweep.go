@@ -62,8 +62,13 @@ func (w *worker) leftovers(ctx context.Context) error {
 	var errs []error
 	for _, name := range names {
 		goes, err := w.isLeft(name, byName)
-		if err == nil && goes {
-			err = w.tree.remove(ctx, filepath.Join(w.tree.staging, name))
+		at := filepath.Join(w.tree.staging, name)
+		switch {
+		case err != nil || !goes:
+		case strings.HasSuffix(name, partial):
+			err = w.tree.remove(ctx, at)
+		default:
+			err = w.tree.discard(ctx, at)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("leftover on volume %s: %w", w.v.ID, err))

@@ -152,7 +152,7 @@ func (t *tree) sync() error {
 func (t *tree) remove(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		t.step("before remove")
-		if err := removeAll(ctx, t.root, name); err != nil {
+		if err := t.removeAll(ctx, t.root, name); err != nil {
 			return fmt.Errorf("remove %s: %w", name, err)
 		}
 	}
@@ -163,14 +163,29 @@ func (t *tree) remove(ctx context.Context, names ...string) error {
 	return nil
 }
 
+// discard removes a copy that is complete. It loses its name before anything of it goes: without its record it would be nobody's, and in the way for ever.
+func (t *tree) discard(ctx context.Context, name string) error {
+	if err := t.remove(ctx, name+partial); err != nil {
+		return err
+	}
+	there, err := t.exists(name)
+	if err != nil || !there {
+		return err
+	}
+	if err := t.rename("discarded", name, name+partial); err != nil {
+		return err
+	}
+	return t.remove(ctx, name+partial)
+}
+
 // removeAll is root.RemoveAll that ctx can end: a tree of a million files takes longer than a pause may wait for.
-func removeAll(ctx context.Context, root *os.Root, name string) error {
+func (t *tree) removeAll(ctx context.Context, root *os.Root, name string) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	info, err := root.Lstat(name)
 	if err == nil && info.IsDir() {
-		err = removeEntries(ctx, root, name)
+		err = t.removeEntries(ctx, root, name)
 	}
 	if err == nil {
 		err = root.Remove(name)
@@ -182,7 +197,7 @@ func removeAll(ctx context.Context, root *os.Root, name string) error {
 }
 
 // removeEntries empties a directory.
-func removeEntries(ctx context.Context, root *os.Root, name string) (err error) {
+func (t *tree) removeEntries(ctx context.Context, root *os.Root, name string) (err error) {
 	dir, err := root.OpenRoot(name)
 	if err != nil {
 		return err
@@ -197,9 +212,10 @@ func removeEntries(ctx context.Context, root *os.Root, name string) (err error) 
 		return err
 	}
 	for _, one := range names {
-		if err := removeAll(ctx, dir, one); err != nil {
+		if err := t.removeAll(ctx, dir, one); err != nil {
 			return err
 		}
+		t.step("within remove")
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/orchestrator"
 )
 
@@ -35,7 +37,8 @@ type worker struct {
 }
 
 // Work brings a job to its end on a volume, as far as one attempt gets. roots are where its source is to be read; none: those of its Spec. After an
-// error the job says what becomes of it; the end of ctx is no failed attempt. Beside a zero Job an error says that not even that is known.
+// error the job says what becomes of it; the end of ctx is no failed attempt, nor is that of the volume's service. Beside a zero Job an error says that not even
+// that is known.
 //
 // Work stays away from the volume, from its staging folder especially, as soon as it has returned.
 func (q *Queue) Work(ctx context.Context, id string, v Volume, roots []orchestrator.Root) (Job, error) {
@@ -47,13 +50,16 @@ func (q *Queue) Work(ctx context.Context, id string, v Volume, roots []orchestra
 	}
 	defer q.unclaim(j.ID, v.ID)
 	t, err := openTree(v, q.opts.Step)
-	if err != nil {
-		return j, errors.Join(err, q.ended(ctx, &worker{Queue: q, v: v, job: j}, err))
-	}
 	w := &worker{Queue: q, v: v, tree: t, roots: roots, job: j}
-	err = w.brief(w.all(ctx))
+	if err == nil {
+		err = w.all(ctx)
+	}
+	err = w.brief(err)
 	last := q.ended(ctx, w, err)
-	err = errors.Join(err, last, w.swept, t.close())
+	err = errors.Join(err, last, w.swept)
+	if t != nil {
+		err = errors.Join(err, t.close())
+	}
 	if j, e := q.Get(j.ID); e == nil {
 		j.Running = false
 		return j, err
@@ -184,7 +190,34 @@ func (q *Queue) ended(ctx context.Context, w *worker, err error) error {
 	case err == nil || ctx.Err() != nil || errors.Is(err, ErrNotReady):
 		return nil
 	}
+	if w.gone(ctx, err) {
+		return w.waits(err)
+	}
 	return w.failed(ctx, j, err)
+}
+
+// goneTime bounds the question whether somebody serves the volume.
+const goneTime = 3 * time.Second
+
+// gone tells whether an attempt has failed because nobody serves the volume any more. The source may be such a mount, too.
+func (w *worker) gone(ctx context.Context, cause error) bool {
+	if !errors.Is(cause, unix.ENOTCONN) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, goneTime)
+	defer cancel()
+	return errors.Is(w.v.Store.Sync(ctx), unix.ENOTCONN)
+}
+
+// waits notes an attempt that says nothing about the job: it is not counted, and made again after a while.
+func (w *worker) waits(cause error) error {
+	return w.set(func(j *Job) {
+		j.LastError = cause.Error()
+		j.NotBefore = w.opts.Clock.Now().Add(w.opts.Backoff(max(j.Attempts, 1))).UTC()
+		if j.State == Verifying {
+			j.State = Copied
+		}
+	})
 }
 
 // tidyUp removes what ended jobs have left on the volume, as far as that goes at once.
@@ -249,16 +282,24 @@ func (w *worker) makeRoom(ctx context.Context, cause error) error {
 // move leaves the volume that the job was on: it begins anew here.
 func (w *worker) move() error {
 	return w.set(func(j *Job) {
-		j.leave()
-		j.Leftovers = slices.DeleteFunc(j.Leftovers, func(l Leftover) bool { return l.Volume == w.v.ID })
+		j.leave() // what it has left here before is noted until a sweep has seen to it
 		j.State, j.Volume, j.SpaceMade, j.Recopies = Queued, "", false, 0
 		j.Checked = orchestrator.Verification{}
 	})
 }
 
-// begin makes the job one of this volume, with nothing copied.
+// begin makes the job one of this volume, with nothing copied: a whole copy of an earlier try, which no sweep could remove, goes too.
 func (w *worker) begin(ctx context.Context) error {
-	if err := w.tree.remove(ctx, w.partial()); err != nil {
+	owner, _, err := w.tree.owner(w.staged())
+	if err != nil {
+		return err
+	}
+	if owner == w.job.ID {
+		err = w.tree.discard(ctx, w.staged())
+	} else {
+		err = w.tree.remove(ctx, w.partial())
+	}
+	if err != nil {
 		return err
 	}
 	if err := w.resetLog(); err != nil {

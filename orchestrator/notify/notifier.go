@@ -249,6 +249,19 @@ func (n *Notifier) Pending() []Message {
 	return list
 }
 
+// Unwritten are the events of what waits in memory only, in its order: the next process, and the next notifier of this one, knows nothing of them.
+func (n *Notifier) Unwritten() []orchestrator.Event {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list []orchestrator.Event
+	for _, m := range n.queue.list {
+		if !m.written {
+			list = append(list, m.Event)
+		}
+	}
+	return list
+}
+
 // Flush returns when nothing waits that could be told now; when ctx ends before, the error says how many messages are left, which the next process sends.
 // Messages in their quiet time are not waited for.
 func (n *Notifier) Flush(ctx context.Context) error {

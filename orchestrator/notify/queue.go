@@ -34,7 +34,8 @@ type Message struct {
 	// Told: a channel has got it. A new event that is equal does not join it any more: that channel would never hear of it.
 	Told bool `json:"told,omitempty"`
 
-	busy int // channels that are sending it now: it cannot change
+	busy    int  // channels that are sending it now: it cannot change
+	written bool // it has a file in the queue
 }
 
 // equal tells whether two events are to be put together.
@@ -110,6 +111,7 @@ func (q *queue) load() (damaged, err error) {
 			damaged = errors.Join(damaged, err, os.Rename(path, filepath.Join(q.dir, failedDir, e.Name())))
 			continue
 		}
+		m.written = true
 		q.list = append(q.list, m)
 		q.next = max(q.next, m.Number+1)
 	}
@@ -153,6 +155,7 @@ func (q *queue) write(m *Message) error {
 	if err := statefile.ReplaceBytes(q.root, m.name(), 0o600, text); err != nil {
 		return fmt.Errorf("keep message in %s: %w", q.dir, err)
 	}
+	m.written = true
 	return nil
 }
 

@@ -93,12 +93,15 @@ func (p Plan) heir(gone orchestrator.Backup, c Catalogue) bool {
 	return false
 }
 
+// worthWhole is what a verified backup is worth that lacks nothing: no other one is worth more.
+const worthWhole = 4
+
 // worth orders backups by what is known of their content, as keepLast does.
 func worth(b orchestrator.Backup) int {
 	switch b.Verdict {
 	case orchestrator.Verified:
 		if len(b.Partial) == 0 {
-			return 4
+			return worthWhole
 		}
 		return 3
 	case orchestrator.Skipped:

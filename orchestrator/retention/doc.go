@@ -20,7 +20,7 @@
 // Fill control and KEEPVERSIONS replace the number of versions that the volume or the file has; what is set for a machine alone they only lower.
 //
 // Copies that differed from their source twice, and are kept as evidence in the staging folder, count for fill control, since they take room. They go when
-// they are older than a number of whole days and a verified backup of their machine that is as new, or newer, is kept on the volume: never while they are
+// they are older than a number of whole days and a verified backup of their machine that is whole and as new, or newer, is kept on the volume: never while they are
 // the only copy.
 //
 // Whatever the rules say, these are kept: what is pinned; what a job or a restore uses; the last verified backup of a machine, the last verified one

@@ -14,9 +14,14 @@ import (
 )
 
 // evidence decides on the copies that differed from their source twice. One goes when it is older than the days of its machine, and a verified backup of the
-// same machine that is as new as it, or newer, is kept on this volume: until then it may be all that there is of that day.
+// same machine that is whole and as new as it, or newer, is kept on this volume: until then it may be all that there is of that day.
 func evidence(in Input, plan []Decision) []Decision {
 	var list []Decision
+	lacking := map[string]bool{}
+	for _, b := range in.Backups {
+		lacking[b.Name] = len(b.Partial) > 0
+	}
+	whole := slices.DeleteFunc(slices.Clone(plan), func(d Decision) bool { return lacking[d.Name] })
 	for _, b := range in.Evidence {
 		d := Decision{Name: filepath.Base(b.Dir), ID: b.ID, Machine: b.Machine, Time: b.Begun, Verdict: b.Verdict, Bytes: b.Bytes, Keep: true}
 		rules, configured := in.Machines[b.Machine]
@@ -26,7 +31,7 @@ func evidence(in Input, plan []Decision) []Decision {
 		}
 		days := int(in.Now.Sub(since) / day)
 		who, used := in.InUse[b.Name]
-		heir := heirOf(b, plan)
+		heir := heirOf(b, whole)
 		switch {
 		case b.Pinned:
 			d.Reasons = []string{"pinned"}
@@ -39,7 +44,7 @@ func evidence(in Input, plan []Decision) []Decision {
 		case days <= rules.EvidenceDays:
 			d.Reasons = []string{fmt.Sprintf("evidence for %d days, at most %d", days, rules.EvidenceDays)}
 		case heir == "":
-			d.Reasons = []string{"the only copy: no verified backup is as new as it"}
+			d.Reasons = []string{"the only copy: no verified backup that is whole is as new as it"}
 		default:
 			d.Keep, d.Heir = false, heir
 			d.Reasons = []string{fmt.Sprintf("evidence for %d days, at most %d; %s is verified", days, rules.EvidenceDays, heir)}
@@ -52,10 +57,10 @@ func evidence(in Input, plan []Decision) []Decision {
 	return list
 }
 
-// heirOf is the newest verified backup of the machine that is kept, if it is as new as b.
-func heirOf(b orchestrator.Backup, plan []Decision) string {
+// heirOf is the newest verified backup of the machine that is kept, of those that lack nothing, if it is as new as b.
+func heirOf(b orchestrator.Backup, whole []Decision) string {
 	var heir Decision
-	for _, d := range plan {
+	for _, d := range whole {
 		if d.Keep && d.Machine == b.Machine && d.Verdict == orchestrator.Verified && d.Time.After(heir.Time) {
 			heir = d
 		}
@@ -78,7 +83,7 @@ func ApplyEvidence(ctx context.Context, p Plan, c Catalogue, remove func(ctx con
 		case err != nil:
 			failed = append(failed, fmt.Errorf("prune %s: %s stays: %w", p.Folder, d.Name, err))
 			continue
-		case heir.Verdict != orchestrator.Verified:
+		case worth(heir) < worthWhole:
 			continue // a new plan is needed
 		}
 		if err := remove(ctx, d.Name); err != nil {

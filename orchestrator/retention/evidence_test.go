@@ -38,6 +38,11 @@ func TestEvidence(t *testing.T) {
 		{"a newer one that is none", func() {
 			in.Backups = append(in.Backups, backup("dc", at20(11), orchestrator.Mismatch), backup("dc", at20(12), orchestrator.Skipped), backup("dc-2", at20(11), orchestrator.Verified))
 		}, failed("dc", 10), true, "the only copy"},
+		{"a newer one that lacks a disk", func() {
+			b := backup("dc", at20(11), orchestrator.Verified)
+			b.Name, b.Begun, b.Partial = "dc-20260312210000", at20(11).Add(time.Hour), []string{"an independent disk is missing"}
+			in.Backups = append(in.Backups, b)
+		}, failed("dc", 10), true, "the only copy"},
 		{"the same day, verified later", func() { in.Backups = append(in.Backups, backup("dc", at20(10), orchestrator.Verified)) }, failed("dc", 10), false, "is verified"},
 		{"a newer one", func() {
 			newest = backup("dc", at20(13), orchestrator.Verified)
@@ -97,6 +102,11 @@ func applyEvidence(t *testing.T, p retention.Plan, heir orchestrator.Backup) {
 	c.b.Verdict = orchestrator.Mismatch
 	if list, err := retention.ApplyEvidence(t.Context(), p, c, remove); err != nil || len(list) != 0 {
 		t.Errorf("the heir was found bad: %q, %v", list, err)
+	}
+	c.b = heir
+	c.b.Partial = []string{"a disk is missing"}
+	if list, err := retention.ApplyEvidence(t.Context(), p, c, remove); err != nil || len(list) != 0 {
+		t.Errorf("the heir is not whole: %q, %v", list, err)
 	}
 	c.b = heir
 	if list, err := retention.ApplyEvidence(t.Context(), p, c, remove); err == nil || !slices.Equal(list, []string{"dc-20260311200000.crc-failed"}) || len(removed) != 1 {

@@ -15,7 +15,7 @@ import (
 	"tresor/orchestrator/internal/statefile"
 )
 
-// ErrNoSums is a backup that has neither a manifest nor a checksum.crc: there is nothing to compare it with.
+// ErrNoSums is a backup that has neither a manifest nor a checksum.crc, or one of somebody else that cannot be read: there is nothing to compare it with.
 var ErrNoSums = errors.New("neither manifest.json nor checksum.crc")
 
 // absent tells whether there is no such file.
@@ -25,7 +25,7 @@ func absent(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 const maxRecord = 16 << 20
 
 // Again verifies a published backup, in dir relative to the root of the store: against its manifest, or against the predecessor's checksum.crc where it
-// has none. It changes nothing. An error says that there is nothing to compare with, or that it was not finished; a manifest that cannot be read is an outcome.
+// has none. It changes nothing. An error says that there is nothing to compare with, or that it was not finished; a manifest that cannot be read, or sums of ours, are an outcome.
 func (v *Verifier) Again(ctx context.Context, store orchestrator.Store, dir string) (orchestrator.Verification, error) {
 	path := filepath.Join(store.Root(), dir)
 	want, err := Published(path)
@@ -64,10 +64,13 @@ func Published(dir string) (Wanted, error) {
 	}
 	defer f.Close() // it is read only
 	files, err := ReadSums(f)
-	if err == nil {
-		err = ownRecord(dir)
-	}
-	if err != nil {
+	ours, own := ownRecord(dir)
+	switch {
+	case own != nil:
+		return Wanted{}, fmt.Errorf("%s: %w", f.Name(), own)
+	case errors.As(err, new(*sumsError)) && !ours: // it says nothing about the backup
+		return Wanted{}, fmt.Errorf("%w that can be read: %s: %w", ErrNoSums, f.Name(), err)
+	case err != nil:
 		return Wanted{}, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	if len(files) == 0 { // the predecessor wrote such files when it could not read
@@ -76,24 +79,25 @@ func Published(dir string) (Wanted, error) {
 	return Wanted{Files: files, More: true}, nil
 }
 
-// ownRecord tells that a backup without a manifest is one of ours: then its checksum.crc, which does not have all files, is no proof of it.
-func ownRecord(dir string) error {
+// ownRecord tells whether the checksum.crc of a backup without a manifest is ours, since we have verified it. An error says that the backup is one of ours:
+// then that file, which does not have all files, is no proof of it.
+func ownRecord(dir string) (ours bool, err error) {
 	f, err := inBackup(dir, orchestrator.RecordFile, maxRecord)
 	if absent(err) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer f.Close() // it is read only
-	var r struct{ ID string }
+	var r struct{ ID, Mode string }
 	if err := json.NewDecoder(f).Decode(&r); err != nil {
-		return fmt.Errorf("%s: %w", f.Name(), err)
+		return false, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	if r.ID != "" {
-		return fmt.Errorf("%s is missing, which job %s wrote", orchestrator.ManifestFile, r.ID)
+		return true, fmt.Errorf("%s is missing, which job %s wrote", orchestrator.ManifestFile, r.ID)
 	}
-	return nil
+	return r.Mode != "", nil
 }
 
 // noSum tells whether a file at the top of a backup of the predecessor is one that it wrote behind the sums, or never put into them.

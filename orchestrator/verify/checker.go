@@ -47,7 +47,10 @@ func (c *Checker) Verify(ctx context.Context, store orchestrator.Store, dir stri
 	}
 	r, err := c.Verifier.run(ctx, store, dir, want, c.Mode)
 	if err == nil && r.rot > 0 && c.Notifier != nil {
-		err = c.Notifier.Notify(rotten(backup, r.out))
+		e := rotten(backup, r.out)
+		if err := c.Notifier.Notify(e); err != nil { // no fault of the copy, which would be read again for it
+			c.Verifier.o.Note(fmt.Sprintf("%s, and nobody was told: %v\n%s", e.Subject, err, e.Body))
+		}
 	}
 	return r.out, err
 }

@@ -2,8 +2,10 @@ package verify_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -171,6 +173,28 @@ func TestBuffer(t *testing.T) {
 	w.must(os.Remove(filepath.Join(w.source, "manifest.json"))) // somebody else has filled the buffer
 	if v := check(); v.Verdict != orchestrator.Mismatch {
 		t.Errorf("without a manifest, a copy that differs from the buffer: %+v", v)
+	}
+}
+
+// full is a queue of mails whose disk is full.
+type full struct{}
+
+func (full) Notify(orchestrator.Event) error { return errors.New("no space left") }
+
+// TestNobodyHearsOfTheBuffer: that nobody can be told of the damage of the buffer is no failure of the copy, which would be read again for it.
+func TestNobodyHearsOfTheBuffer(t *testing.T) {
+	w, c, _ := buffered(t)
+	var noted []string
+	c.Notifier, c.Verifier = full{}, verify.New(verify.Options{Note: func(text string) { noted = append(noted, text) }})
+	w.flip(filepath.Join(w.source, "sub/deep/large"), 3*segment+1)
+	v, err := c.Verify(t.Context(), w.store, dir, w.sums)
+	if err != nil || v.Verdict != orchestrator.Verified {
+		t.Errorf("have %+v, %v", v, err)
+	}
+	if !slices.ContainsFunc(noted, func(s string) bool {
+		return strings.Contains(s, "no space left") && strings.Contains(s, "sub/deep/large")
+	}) {
+		t.Errorf("noted %q, want the damage, and that nobody was told", noted)
 	}
 }
 

@@ -156,7 +156,18 @@ func TestAgain(t *testing.T) {
 	w.must(os.Remove(w.path("manifest.json")))
 	w.must(os.Remove(w.path("checksum_source.crc")))
 	w.must(os.WriteFile(w.path("checksum.crc"), []byte("small:1"), 0o600))
-	expect(t, again(), orchestrator.Unreadable, "manifest.json", "sums of a backup: line 1")
+	for _, record := range []string{"", `{"name":"` + name + `","id":""}`} { // a line of somebody else that cannot be read says nothing about the backup
+		if record != "" {
+			w.must(os.WriteFile(w.path("backup.json"), []byte(record), 0o600))
+		}
+		if v, err := verify.New(verify.Options{}).Again(t.Context(), w.store, dir); !errors.Is(err, verify.ErrNoSums) || !strings.Contains(err.Error(), "sums of a backup: line 1") {
+			t.Errorf("record %q: have %+v, %v; want that there are no sums, and the line", record, v, err)
+		}
+	}
+	for _, record := range []string{`"id":"","mode":"full"`, `"id":"01H"`} { // but that we wrote such a line does
+		w.must(os.WriteFile(w.path("backup.json"), []byte(`{"name":"`+name+`",`+record+`}`), 0o600))
+		expect(t, again(), orchestrator.Unreadable, "manifest.json", "")
+	}
 }
 
 // TestSumsThatProveNothing: an empty checksum.crc, which the predecessor wrote when it could not read, one that lacks a file, and a manifest that is gone.

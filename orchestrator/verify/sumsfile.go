@@ -49,6 +49,13 @@ func WriteSums(w io.Writer, files []orchestrator.FileSum) error {
 	return b.Flush()
 }
 
+// sumsError is a checksum.crc that was read, and is none.
+type sumsError struct{ text string }
+
+func (e *sumsError) Error() string { return "sums of a backup: " + e.text }
+
+func sumsErrorf(format string, args ...any) error { return &sumsError{fmt.Sprintf(format, args...)} }
+
 // ReadSums reads a checksum.crc, of ours or of the predecessor. What it returns has size and cksum only, in the order of names. Lines that are none are
 // errors, which name them: a sums file that was cut off is no proof.
 func ReadSums(r io.Reader) ([]orchestrator.FileSum, error) {
@@ -58,7 +65,7 @@ func ReadSums(r io.Reader) ([]orchestrator.FileSum, error) {
 	for n := 1; ; n++ {
 		line, err := in.ReadString('\n')
 		if read += int64(len(line)); read > maxSumsFile {
-			return nil, fmt.Errorf("sums of a backup: more than %d bytes", maxSumsFile)
+			return nil, sumsErrorf("more than %d bytes", maxSumsFile)
 		}
 		if errors.Is(err, io.EOF) && line == "" {
 			break
@@ -68,14 +75,14 @@ func ReadSums(r io.Reader) ([]orchestrator.FileSum, error) {
 		}
 		f, ok := parseSums(line)
 		if !ok {
-			return nil, fmt.Errorf("sums of a backup: line %d: have %.200q, want NAME:CRC SIZE, a blank and a line feed", n, line)
+			return nil, sumsErrorf("line %d: have %.200q, want NAME:CRC SIZE, a blank and a line feed", n, line)
 		}
 		list = append(list, f)
 	}
 	slices.SortFunc(list, func(a, b orchestrator.FileSum) int { return strings.Compare(string(a.Path), string(b.Path)) })
 	for i := 1; i < len(list); i++ {
 		if list[i].Path == list[i-1].Path {
-			return nil, fmt.Errorf("sums of a backup: %q twice", list[i].Path)
+			return nil, sumsErrorf("%q twice", list[i].Path)
 		}
 	}
 	return list, nil

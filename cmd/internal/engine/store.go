@@ -151,10 +151,27 @@ func (s *Store) Usage(ctx context.Context) (orchestrator.Usage, error) {
 	return res, nil
 }
 
-// files counts regular files by their names. What is removed meanwhile is no error.
-func (s *Store) files(ctx context.Context) (n uint64, err error) {
+// files counts regular files by their names. What is removed meanwhile is no error. A mount that does not answer is waited for as long as an operation may stand.
+func (s *Store) files(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stall := watch(s.e.o.Stall, func() bool { return false }, func() { cancel(fmt.Errorf("count files: %w since %s", errStalled, s.e.o.Stall)) })
+	defer stall.stop()
+	var n uint64
+	done := make(chan error, 1)
+	go func() { done <- s.walk(ctx, stall.alive, &n) }()
+	select {
+	case err := <-done:
+		return n, err
+	case <-ctx.Done(): // the walk may go on behind, up to its next entry
+		return 0, context.Cause(ctx)
+	}
+}
+
+func (s *Store) walk(ctx context.Context, alive func(), n *uint64) error {
 	special := filepath.Join(s.point, format.SpecialName)
-	err = filepath.WalkDir(s.point, func(name string, d iofs.DirEntry, err error) error {
+	return filepath.WalkDir(s.point, func(name string, d iofs.DirEntry, err error) error {
+		alive()
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -165,11 +182,10 @@ func (s *Store) files(ctx context.Context) (n uint64, err error) {
 		case name == special:
 			return iofs.SkipDir
 		case d.Type().IsRegular():
-			n++
+			*n++
 		}
 		return nil
 	})
-	return n, err
 }
 
 // seconds is a time since 1970, 0 the zero time.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,7 +28,6 @@ type Options struct {
 	Dir       string // of the copy, relative to the target's root; made if it is not there
 	Roots     []orchestrator.Root
 	Log       *Log
-	Gate      *Gate
 	Clock     orchestrator.Clock
 	Segment   int64    // bytes, a multiple of BlockSize
 	Skip      []string // directories that are never copied, by whatever path they are met: state, spool, volumes
@@ -39,6 +39,8 @@ type Options struct {
 	Step  func(name string)                                  // before and after each change, for tests; nil: never
 	Seen  func(files int, bytes int64)                       // progress, not more often than for each segment; nil: nobody asks
 	read  func(f *os.File, p []byte, off int64) (int, error) // for tests of bad disks; nil: ReadAt
+	// patience is how long one of Skip may take to say which directory it is, for tests; 0: statTime.
+	patience time.Duration
 }
 
 // Result of a copy.
@@ -64,6 +66,7 @@ type run struct {
 	Options
 	base    string // absolute directory of the copy
 	skip    map[inode]bool
+	silent  map[string][]silent // by name
 	stream  *stream
 	firsts  map[inode]orchestrator.Path             // first name of a file that has several
 	links   map[orchestrator.Path]orchestrator.Path // other names, and the first one
@@ -90,13 +93,13 @@ func Copy(ctx context.Context, o Options) (Result, error) {
 	if o.Clock == nil {
 		o.Clock = orchestrator.SystemClock()
 	}
-	if o.Gate == nil {
-		o.Gate = &Gate{}
+	if o.patience == 0 {
+		o.patience = statTime
 	}
 	if o.read == nil {
 		o.read = func(f *os.File, p []byte, off int64) (int, error) { return f.ReadAt(p, off) }
 	}
-	r := &run{Options: o, base: filepath.Join(o.Target.Root(), o.Dir), skip: map[inode]bool{}, firsts: map[inode]orchestrator.Path{}, links: map[orchestrator.Path]orchestrator.Path{},
+	r := &run{Options: o, base: filepath.Join(o.Target.Root(), o.Dir), skip: map[inode]bool{}, silent: map[string][]silent{}, firsts: map[inode]orchestrator.Path{}, links: map[orchestrator.Path]orchestrator.Path{},
 		sums: map[orchestrator.Path]orchestrator.FileSum{}, refused: map[string]bool{}, zeros: make([]byte, piece)}
 	r.stream = newStream(r)
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -110,7 +113,7 @@ func Copy(ctx context.Context, o Options) (Result, error) {
 
 // all copies the roots.
 func (r *run) all(ctx context.Context) error {
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(ctx); err != nil {
 		return err
 	}
 	for i := range r.Roots {
@@ -130,7 +133,7 @@ func (r *run) all(ctx context.Context) error {
 }
 
 // prepare makes the directory, and learns what is not to be copied.
-func (r *run) prepare() error {
+func (r *run) prepare(ctx context.Context) error {
 	if len(r.Roots) == 0 {
 		return errors.New("copy: no roots: nothing would be backed up")
 	}
@@ -139,16 +142,8 @@ func (r *run) prepare() error {
 			return fmt.Errorf("copy: root %q as %q: want an absolute path, and a name below the backup", root.Path, root.Name)
 		}
 	}
-	for _, dir := range append(slices.Clone(r.Skip), r.Target.Root()) {
-		var st unix.Stat_t
-		err := unix.Stat(dir, &st)
-		if errors.Is(err, unix.ENOENT) {
-			continue // what does not exist is not met
-		}
-		if err != nil {
-			return fmt.Errorf("copy: directory %s that is to be left out: %w", dir, err)
-		}
-		r.skip[inodeOf(&st)] = true
+	if err := r.leaveOut(ctx); err != nil {
+		return err
 	}
 	existed, err := makeDir(r.base)
 	if err != nil {

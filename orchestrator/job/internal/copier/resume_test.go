@@ -214,43 +214,6 @@ func TestTargetFails(t *testing.T) {
 	}
 }
 
-// TestPauseInsideSegment: a segment that hangs is cut off by a pause, and copied again; its blocks are read back.
-func TestPauseInsideSegment(t *testing.T) {
-	r := newRig(t)
-	r.write("a", text(50000, 1))
-	r.opts.Gate, r.opts.Clock = &Gate{}, impatient{}
-	hook, reached, release := storetest.Hold(storetest.OpPutDone, 2)
-	defer release()
-	r.store.Hook = hook
-	ended := make(chan Result, 1)
-	go func() {
-		result, err := r.try(t.Context())
-		if err != nil {
-			t.Error(err)
-		}
-		ended <- result
-	}()
-	<-reached
-	r.opts.Gate.Close()
-	select {
-	case <-ended:
-		t.Fatal("the pause did not hold it")
-	case <-time.After(30 * time.Millisecond):
-	}
-	r.opts.Gate.Open()
-	result := <-ended
-	r.same(result)
-	if !result.Sums[0].Whole {
-		t.Error("blocks of the segment that was cut off are not said to be new")
-	}
-}
-
-// impatient is a clock whose waits are over at once.
-type impatient struct{}
-
-func (impatient) Now() time.Time                                   { return time.Now() }
-func (impatient) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
-
 func TestCancelled(t *testing.T) {
 	r := newRig(t)
 	r.write("a", text(50000, 1))
@@ -273,12 +236,10 @@ func TestCancelled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	closed, cancel := context.WithCancelCause(t.Context())
-	r.opts.Gate = &Gate{}
-	r.opts.Gate.Close()
+	ended, cancel := context.WithCancelCause(t.Context())
 	cancel(why)
-	if _, err := r.try(closed); !errors.Is(err, why) {
-		t.Errorf("cancelled in a pause: %v", err)
+	if _, err := r.try(ended); !errors.Is(err, why) {
+		t.Errorf("cancelled before: %v", err)
 	}
 }
 

@@ -57,7 +57,6 @@ type batch struct {
 type outcome struct {
 	*batch
 	added []orchestrator.Added
-	cut   bool // a Put of it was cut off before, whose blocks nobody has told of
 	err   error
 }
 
@@ -195,15 +194,9 @@ func (s *stream) settle(ctx context.Context) error {
 		}
 		return o.err
 	}
-	if m := s.mems[o.slot]; o.cut && m != nil { // somebody may still look at it
-		s.mems[o.slot] = nil
-		if err := m.Close(); err != nil {
-			return err
-		}
-	}
 	for _, x := range o.ops {
 		if x.mark == nil {
-			x.file.count(o.added[0], s.r.BlockSize, o.cut)
+			x.file.count(o.added[0], s.r.BlockSize)
 			o.added = o.added[1:]
 			continue
 		}
@@ -218,11 +211,10 @@ func (s *stream) settle(ctx context.Context) error {
 }
 
 // count adds what a part has done.
-func (f *copying) count(a orchestrator.Added, blockSize int64, cut bool) {
+func (f *copying) count(a orchestrator.Added, blockSize int64) {
 	for _, e := range []*line{&f.have, &f.since} {
 		e.New += int64(a.New) * blockSize
 		e.Part.Fresh = merge(e.Part.Fresh, a.Fresh)
-		e.Part.Whole = e.Part.Whole || cut
 	}
 }
 
@@ -290,46 +282,23 @@ func (s *stream) close() error {
 	return errors.Join(errs...)
 }
 
-// hand puts a batch, and syncs. A pause holds it, and cuts it off where it takes long; then it is done again from the same memory.
+// hand puts a batch, and syncs.
 func (r *run) hand(ctx context.Context, m *orchestrator.Memory, b *batch) outcome {
 	o := outcome{batch: b}
 	if len(b.parts) > 0 {
-		o.cut, o.err = r.gated(ctx, true, func(ctx context.Context) (err error) {
-			r.Step("before put")
-			if o.added, err = r.Target.Put(ctx, m, b.parts); err == nil {
-				r.Step("after put")
-			}
-			return err
-		})
+		r.Step("before put")
+		if o.added, o.err = r.Target.Put(ctx, m, b.parts); o.err == nil {
+			r.Step("after put")
+		}
 		if o.err == nil && len(o.added) != len(b.parts) {
 			o.err = fmt.Errorf("the target tells of %d parts, want %d", len(o.added), len(b.parts))
 		}
 	}
 	if o.err == nil && b.sync {
-		_, o.err = r.gated(ctx, false, r.Target.Sync) // what was put is not left half done
+		o.err = r.Target.Sync(ctx)
 	}
 	if o.err != nil {
 		o.err = fmt.Errorf("copy to %s: %w", r.Dir, o.err)
 	}
 	return o
-}
-
-// gated does a call on the target, which a pause cuts off where it takes long, and does it again behind the pause. wait: it begins outside of pauses only.
-// cut: one was cut off.
-func (r *run) gated(ctx context.Context, wait bool, call func(ctx context.Context) error) (cut bool, err error) {
-	for {
-		if wait || cut {
-			if err := r.Gate.Wait(ctx); err != nil {
-				return cut, err
-			}
-		}
-		work, stop := r.Gate.during(ctx, r.Clock)
-		err := call(work)
-		paused := errors.Is(context.Cause(work), errPaused)
-		stop()
-		if err == nil || !paused || ctx.Err() != nil {
-			return cut, err
-		}
-		cut = true
-	}
 }

@@ -76,8 +76,8 @@ func (r *run) root(ctx context.Context, root *orchestrator.Root) error {
 
 // entry copies whatever it is.
 func (r *run) entry(ctx context.Context, p *place) error {
-	if err := r.Gate.Wait(ctx); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	if slices.Contains(r.Reserved, p.rel) {
 		if r.Ours {
@@ -87,6 +87,9 @@ func (r *run) entry(ctx context.Context, p *place) error {
 	}
 	if excluded(p) {
 		return nil
+	}
+	if silent, err := r.isSilent(p); silent || err != nil {
+		return err
 	}
 	var st unix.Stat_t
 	if err := unix.Fstatat(int(p.dir.Fd()), p.name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
