@@ -2,7 +2,9 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -131,7 +133,14 @@ func released(b orchestrator.Backup) bool {
 
 func (s *Service) removeFromBuffer(ctx context.Context, b Buffer, name, why string) error {
 	s.say(orchestrator.Info, "", fmt.Sprintf("remove %s from the buffer: %s", name, why))
-	if err := b.Remove(ctx, name); err != nil {
+	err := b.Remove(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) { // the worker and the round remove both, and one of them was first
+		list, lerr := b.List(ctx)
+		if err = errors.Join(err, lerr); lerr == nil && !slices.ContainsFunc(list, func(have orchestrator.Backup) bool { return have.Name == name }) {
+			err = nil
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("remove %s from the buffer: %w", name, err)
 	}
 	return nil

@@ -65,8 +65,9 @@ func (s *Service) oneMachine(ctx context.Context, m Machine, r Result) (Result, 
 		r, err = s.toVolume(ctx, m, r)
 	}
 	var source *openError
+	var unnoted *unnotedError
 	switch {
-	case wasCutBy(err):
+	case wasCutBy(err), errors.As(err, &unnoted):
 		return r, err
 	case err != nil:
 		s.discard(ctx, r)
@@ -78,6 +79,27 @@ func (s *Service) oneMachine(ctx context.Context, m Machine, r Result) (Result, 
 		return r, nil
 	}
 	return s.furtherTargets(ctx, m, r)
+}
+
+// unnotedError is a backup that is whole on the buffer and whose job could not be noted: it is tried again, since without one nobody would copy it, nor remove it.
+type unnotedError struct{ error }
+
+func (e *unnotedError) Unwrap() error { return e.error }
+
+// notNoted is an unnotedError as long as it is worth while to try again; then it is the machine's failure, so that others have their turn.
+func (s *Service) notNoted(err error) error {
+	now, limit := s.p.Clock.Now(), s.settings().AdmissionLimit
+	s.mu.Lock()
+	if s.unnoted.IsZero() || s.unnoted.After(now) {
+		s.unnoted = now
+	}
+	over := limit > 0 && now.Sub(s.unnoted) >= limit
+	s.mu.Unlock()
+	if over {
+		return fmt.Errorf("%w; the backup stays on the buffer and nobody copies it", err)
+	}
+	s.giveUp(err)
+	return &unnotedError{err}
 }
 
 // openError is a source that cannot be read.
@@ -306,9 +328,12 @@ func (s *Service) toBuffer(ctx context.Context, m Machine, r Result) (Result, er
 			return r, err
 		}
 		if _, err = s.p.Jobs.Add(ctx, Order{Backup: r.Backup, Machine: m.Name, Kind: m.Source.Kind(), Begun: r.Begun, Buffer: b.Dir(r.Backup)}); err != nil {
-			return r, fmt.Errorf("job of %s: %w", r.Backup, err)
+			return r, s.notNoted(fmt.Errorf("job of %s: %w", r.Backup, err))
 		}
-		s.tell()
+		s.mu.Lock()
+		s.unnoted = time.Time{}
+		s.tellLocked()
+		s.mu.Unlock()
 	}
 	r.Outcome, r.Bytes, r.Text = Good, rec.Bytes, "on the buffer, is copied by a job"
 	if len(rec.Partial) > 0 {

@@ -18,22 +18,23 @@ var ErrUnknown = errors.New("not found")
 // ErrBusy: the request cannot be fulfilled because of what is going on.
 var ErrBusy = errors.New("busy")
 
-// RunNow asks for a round over these machines, all if there are none. It returns when that is noted, not when it is done. A pause after a round ends by it.
+// RunNow asks for a round over these machines, all if there are none. It returns when that is noted, not when it is done. A pause after a round ends by it;
+// another one is an error (ErrBusy and ErrPaused), as is a round that runs or was interrupted (ErrBusy).
 func (s *Service) RunNow(machines []string) error {
 	if err := s.known(machines); err != nil {
 		return err
 	}
 	var refused error
 	err := s.change(func(st *State) {
+		for owner, l := range st.Leases { // first: a round that goes on does not go on in a pause
+			if owner != RoundOwner && l.Rounds {
+				refused = fmt.Errorf("%w: %w by %s; `tresor resume` ends that", ErrBusy, ErrPaused, owner)
+				return
+			}
+		}
 		if st.Round != nil || st.Request != nil {
 			refused = fmt.Errorf("%w: a round is running or asked for already", ErrBusy)
 			return
-		}
-		for owner, l := range st.Leases {
-			if owner != RoundOwner && l.Rounds {
-				refused = fmt.Errorf("%w: paused by %s; `tresor resume` ends that", ErrBusy, owner)
-				return
-			}
 		}
 		delete(st.Leases, RoundOwner)
 		st.Request = &Request{Machines: machines, Why: requested}
@@ -304,12 +305,15 @@ func (s *Service) takeNew(ctx context.Context) error {
 	if old.Close != nil {
 		err = errors.Join(err, old.Close())
 	}
+	if err != nil { // the new one counts all the same
+		s.say(orchestrator.Warning, "", "after the reload: "+err.Error())
+	}
 	if mounted { // the new parts take it over now: at the end of the service it may be too late
 		if _, e := s.openVolume(ctx); e != nil && !wasCutBy(e) {
 			s.say(orchestrator.Warning, "", "after the reload: "+e.Error()) // people were told
 		}
 	}
-	return err
+	return nil
 }
 
 // anyMounted tells whether a volume is in use, as far as can be found out.
@@ -396,10 +400,14 @@ func (s *Service) Verify(ctx context.Context, names []string, found func(backup 
 			}
 			s.at(anybody, "verification of %s", b.Name)
 			got, err := keeper.Verify(ctx, v, b.Name)
+			bad := got.Verdict == orchestrator.Mismatch || got.Verdict == orchestrator.Unreadable
+			if (err != nil || bad) && len(names) == 0 && s.removed(ctx, v, b.Name) { // by retention, meanwhile
+				continue
+			}
 			if err != nil {
 				return fmt.Errorf("verify %s: %w", b.Name, err)
 			}
-			if got.Verdict == orchestrator.Mismatch || got.Verdict == orchestrator.Unreadable {
+			if bad {
 				s.notify(orchestrator.Event{Severity: orchestrator.Failure, Kind: orchestrator.VerifyFailed, Machine: b.Machine, Volume: v.Name,
 					Subject: "backup " + b.Name + " is not what it was", Body: got.Reason, Advice: "It is marked. Use an older one, or one on another disk; prove this disk."})
 			}
@@ -407,6 +415,12 @@ func (s *Service) Verify(ctx context.Context, names []string, found func(backup 
 		}
 		return nil
 	})
+}
+
+// removed tells whether a volume has no such backup, as far as that can be found out.
+func (s *Service) removed(ctx context.Context, v Volume, backup string) bool {
+	list, err := s.snapshot().Keeper.Backups(ctx, v)
+	return err == nil && !slices.ContainsFunc(list, func(b orchestrator.Backup) bool { return b.Name == backup })
 }
 
 // Scrub asks for a scrub of the volume in use.

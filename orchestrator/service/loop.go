@@ -57,11 +57,11 @@ func (s *Service) beside(ctx context.Context, running *sync.WaitGroup, step Step
 	s.mu.Unlock()
 	running.Go(func() {
 		s.perform(ctx, step, s.happens())
+		s.at(theStep, "") // before the next one says what it does
 		s.mu.Lock()
 		s.step = ""
 		s.tellLocked()
 		s.mu.Unlock()
-		s.at(theStep, "")
 	})
 }
 
@@ -173,6 +173,8 @@ func (s *Service) do(ctx context.Context, step Step, event <-chan struct{}) erro
 	switch step.Do {
 	case DoReload:
 		return s.doReload(ctx)
+	case DoClock:
+		return s.doClock()
 	case DoTimer:
 		return s.doTimer(step.Timer)
 	case DoExpire:

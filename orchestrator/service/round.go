@@ -47,6 +47,19 @@ func (s *Service) doTimer(name string) error {
 	return err
 }
 
+// doClock lets schedules that were served by a clock that was ahead count from now.
+func (s *Service) doClock() error {
+	now := s.p.Clock.Now().UTC()
+	s.say(orchestrator.Warning, "", "the clock was ahead and is set back: schedules count from now")
+	return s.change(func(st *State) {
+		for name, t := range st.Fired {
+			if t.Sub(now) > setBack {
+				st.Fired[name] = now
+			}
+		}
+	})
+}
+
 // doExpire takes away leases that are over by themselves.
 func (s *Service) doExpire() error {
 	now := s.p.Clock.Now()

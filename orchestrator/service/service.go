@@ -33,6 +33,7 @@ type Service struct {
 	volume   Volume    // in use, as it was seen last; without a name: none
 	trouble  string    // why there is no volume
 	since    time.Time // of the trouble
+	unnoted  time.Time // since then no job can be noted; zero: it can
 	trees    map[string]*openTree
 	stuck    map[string]stuck        // jobs that cannot be begun, by backup
 	cut      context.CancelCauseFunc // ends the loop's work; nil before Run

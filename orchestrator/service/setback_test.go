@@ -27,7 +27,7 @@ func TestClockSetBack(t *testing.T) {
 		now   time.Time
 		want  Step
 	}{
-		{"years ahead", now.AddDate(5, 0, 0), now, Step{Do: DoIdle, Until: now.Add(12 * time.Hour)}},
+		{"years ahead", now.AddDate(5, 0, 0), now, Step{Do: DoClock}},
 		{"missed while it was off", now.AddDate(0, 0, -1), now, Step{Do: DoTimer, Timer: "start"}},
 		{"served", now.Add(12 * time.Hour), now.Add(12 * time.Hour), Step{Do: DoIdle, Until: now.Add(36 * time.Hour)}},
 		{"set back by seconds after it was served", now.Add(12 * time.Hour), now.Add(12*time.Hour - 2*time.Second), Step{Do: DoIdle, Until: now.Add(36 * time.Hour)}},
@@ -41,6 +41,27 @@ func TestClockSetBack(t *testing.T) {
 	for wait, want := range map[time.Duration]Action{0: DoBegin, time.Minute: DoIdle, 15 * time.Minute: DoIdle, 5 * 365 * 24 * time.Hour: DoBegin} {
 		if have := decide(moment{now: now, state: &State{NotBefore: now.Add(wait)}, settings: set}); have.Do != want {
 			t.Errorf("the next round in %s: have %s, want %s", wait, have.Do, want)
+		}
+	}
+}
+
+// A schedule that was served by a clock that was ahead is served again on the first evening of the right one, and each evening from then on.
+func TestScheduleAfterAClockThatWasAhead(t *testing.T) {
+	r := newRig(t, func(w *world, life int) *Snapshot {
+		sn := w.snapshot(life, w.machine(life, "a", ViaVolume))
+		sn.Times = []Timer{{Name: "start", Kind: TimerStart, When: evening{}}}
+		return sn
+	})
+	r.until("it has begun", func(st State) bool { return !st.Fired["start"].IsZero() })
+	ahead := 100 * 24 * time.Hour
+	r.clock.set(ahead)
+	r.until("the schedule is served by the wrong clock", func(st State) bool { return st.Counters.Rounds == 1 })
+	r.clock.set(-ahead)
+	r.step = 10 * time.Minute
+	for n, day := range []int{23, 24} {
+		st := r.until("the next evening's round ends", func(st State) bool { return st.Counters.Rounds == int64(n)+2 })
+		if b := st.LastRound.Begun; b.Day() != day || b.Hour() != 20 || b.Month() != time.November {
+			t.Errorf("round %d: begun at %s, want on the evening of November %d", n+2, b, day)
 		}
 	}
 }

@@ -153,7 +153,7 @@ func nextRun(now time.Time, st State, sn *Snapshot) *Due {
 			best = &Due{t.Name, due}
 		}
 	}
-	if !sn.Settings.PauseAfterRound && !st.paused() && (best == nil || st.NotBefore.Before(best.Time)) {
+	if follows := !sn.Settings.PauseAfterRound || sn.Settings.Continuous; follows && st.Wish == nil && !st.paused() && (best == nil || st.NotBefore.Before(best.Time)) {
 		best = &Due{"continuous", st.NotBefore}
 	}
 	return best

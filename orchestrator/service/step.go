@@ -17,6 +17,7 @@ type Action string
 const (
 	DoStop   Action = "stop"
 	DoReload Action = "reload"
+	DoClock  Action = "clock" // notes that schedules were served by a clock that was ahead
 	DoTimer  Action = "timer" // notes that a schedule is due, and what follows of it
 	DoSwitch Action = "switch"
 	DoExpire Action = "expire" // of a lease
@@ -99,6 +100,9 @@ func decideStop(m moment) Step {
 
 // decideDue is about schedules and leases.
 func decideDue(m moment, next *soonest) (Step, bool) {
+	if m.state.ahead(m.now) {
+		return Step{Do: DoClock}, true
+	}
 	for _, t := range m.timers {
 		due := t.due(m.state, m.began, m.now)
 		if !due.IsZero() && !due.After(m.now) {
@@ -143,16 +147,21 @@ func decideSwitch(m moment, next *soonest) (Step, bool) {
 // decideLong is about the steps that take their time.
 func decideLong(m moment, next *soonest) (Step, bool) {
 	s := m.state
-	if m.busy != "" {
-		return Step{Do: DoYield}, m.busy == DoScrub && s.Request != nil && !s.paused()
+	if m.busy != "" && m.busy != DoScrub {
+		return Step{}, false
 	}
 	if !s.paused() {
 		if step, ok := decideRound(m, next); ok {
+			if m.busy == DoScrub {
+				step = Step{Do: DoYield}
+			}
 			return step, true
 		}
 	}
 	switch {
-	case s.Prune && !m.trouble:
+	case m.busy == DoScrub:
+		return Step{}, false
+	case s.Prune && !m.trouble && !s.unmounted():
 		return Step{Do: DoPrune}, true
 	case s.Scrub && !m.trouble && s.Round == nil && m.jobs == 0 && !m.unknown && !s.copiesPaused():
 		return Step{Do: DoScrub}, true
@@ -209,8 +218,18 @@ func (r *Round) turn(hold map[string]time.Time, now time.Time, next *soonest) in
 }
 
 // setBack is how far a clock is set back in good order, at most: a timer that was served later than that from now was served by a clock that was wrong, and
-// would else not be due before that clock's time has come.
+// would else not be due before that clock's time has come. That has to be noted: what is counted from now each time never comes.
 const setBack = time.Hour
+
+// ahead tells whether a schedule was served by a clock that was wrong.
+func (s *State) ahead(now time.Time) bool {
+	for _, t := range s.Fired {
+		if t.Sub(now) > setBack {
+			return true
+		}
+	}
+	return false
+}
 
 // due is when the timer has to be served next. What was due while the service did not run is due at once, and once.
 func (t Timer) due(s *State, began, now time.Time) time.Time {

@@ -127,8 +127,14 @@ func (s *Service) switchEnded(wish Wish, res Switched, report string, err error)
 	e.Body += report
 	s.notify(e)
 	change := Change{From: res.From, To: res.To, Time: now}
-	if err != nil {
+	switch {
+	case err != nil:
 		change.Error = err.Error()
+	case res.FellBack: // whoever waits for another disk must not take this for one
+		change.Error = "no other volume could be used"
+		if len(res.Tried) > 0 {
+			change.Error += ": " + strings.Join(res.Tried, "; ")
+		}
 	}
 	s.settled(res, err)
 	s.served()
@@ -189,14 +195,49 @@ func (s *Service) doPrune(ctx context.Context) error {
 	return errors.Join(err, s.change(func(st *State) { st.Prune = false }))
 }
 
+// MakeRoom prunes and reclaims the volume for a copy that found it full, in turn with the loop's retention. A deletion that failed is told, and does not keep what
+// was removed, now or earlier, from becoming room.
+func (s *Service) MakeRoom(ctx context.Context, v Volume) error {
+	end, err := s.pruneTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if _, err := s.prune(ctx, v, false); err != nil {
+		if ctx.Err() != nil {
+			return cutOr(ctx, err)
+		}
+		s.say(orchestrator.Warning, "", fmt.Sprintf("retention on %s, which is full: %v", v.Name, err))
+	}
+	return s.reclaim(ctx, v)
+}
+
 // pruneVolume prunes and, if anything was removed, reclaims.
 func (s *Service) pruneVolume(ctx context.Context, v Volume, atSwitch bool) (Pruned, error) {
+	end, err := s.pruneTurn(ctx)
+	if err != nil {
+		return Pruned{}, err
+	}
+	defer end()
+	p, err := s.prune(ctx, v, atSwitch)
+	if len(p.Removed) > 0 {
+		err = errors.Join(err, s.reclaim(ctx, v))
+	}
+	return p, err
+}
+
+// pruneTurn waits until nobody else removes backups from a volume. The caller does, until end.
+func (s *Service) pruneTurn(ctx context.Context) (end func(), err error) {
 	select {
 	case s.pruning <- struct{}{}:
-		defer func() { <-s.pruning }()
+		return func() { <-s.pruning }, nil
 	case <-ctx.Done():
-		return Pruned{}, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
+}
+
+// prune removes what the rules do not keep, and counts it. The caller has the turn, and reclaims.
+func (s *Service) prune(ctx context.Context, v Volume, atSwitch bool) (Pruned, error) {
 	busy, err := s.busy()
 	if err != nil {
 		return Pruned{}, err
@@ -205,14 +246,17 @@ func (s *Service) pruneVolume(ctx context.Context, v Volume, atSwitch bool) (Pru
 	if len(p.Removed) > 0 {
 		s.noteRemoved(len(p.Removed))
 		s.say(orchestrator.Info, "", fmt.Sprintf("retention on %s removed %s", v.Name, strings.Join(p.Removed, ", ")))
-		got, rerr := v.Store.Reclaim(ctx)
-		if rerr != nil {
-			err = errors.Join(err, fmt.Errorf("reclaim %s: %w", v.Name, rerr))
-		} else {
-			s.say(orchestrator.Info, "", fmt.Sprintf("reclaim of %s freed %d MB in %s", v.Name, got.Bytes/1e6, got.Took.Round(time.Second)))
-		}
 	}
 	return p, err
+}
+
+func (s *Service) reclaim(ctx context.Context, v Volume) error {
+	got, err := v.Store.Reclaim(ctx)
+	if err != nil {
+		return fmt.Errorf("reclaim %s: %w", v.Name, err)
+	}
+	s.say(orchestrator.Info, "", fmt.Sprintf("reclaim of %s freed %d MB in %s", v.Name, got.Bytes/1e6, got.Took.Round(time.Second)))
+	return nil
 }
 
 // busy are the backups that jobs work with.

@@ -41,8 +41,17 @@ func (s *Service) workJobs(ctx context.Context) {
 // firstVolume mounts the volume at the start, so that it can be looked at, and a missing disk is told before the night.
 func (s *Service) firstVolume(ctx context.Context) {
 	defer s.tell()
-	if _, err := s.openVolume(ctx); err != nil && !wasCutBy(cutOr(ctx, err)) {
-		s.say(orchestrator.Warning, "", err.Error())
+	for ctx.Err() == nil {
+		event := s.happens()
+		err := s.with(ctx, looking, func(context.Context, Volume) error { return nil })
+		switch {
+		case errors.Is(err, ErrSwitching): // somebody has his hands on the disks
+			s.waitUnlessEnded(ctx, event, s.p.Clock.Now().Add(time.Second))
+			continue
+		case err != nil && !wasCutBy(err):
+			s.say(orchestrator.Warning, "", err.Error())
+		}
+		return
 	}
 }
 

@@ -53,6 +53,12 @@ type world struct {
 	prunes    chan struct{}  // the same of retention
 	atWork    map[string]int // what waits for one of these
 	corrupted []string
+	mounts    chan struct{} // the same of mounts
+	noted     error         // of new jobs: they cannot be noted
+	pruned    []string      // what retention removes
+	pruning   error         // and what keeps it from the rest
+	reclaims  int
+	verify    func(backup string) (orchestrator.Verification, error) // nil: all is as verdict says
 
 	life    int // which incarnation is alive
 	ops     int
@@ -159,8 +165,11 @@ type fakeVolumes struct {
 	life int
 }
 
-func (f fakeVolumes) Open(context.Context) (Volume, error) {
+func (f fakeVolumes) Open(ctx context.Context) (Volume, error) {
 	var v Volume
+	if err := f.w.hold(ctx, "mount", func() chan struct{} { return f.w.mounts }); err != nil {
+		return v, err
+	}
 	err := f.w.op(f.life, func() error {
 		if f.w.current == "" {
 			for _, name := range f.w.order {
@@ -238,6 +247,9 @@ func (f fakeStore) Usage(context.Context) (orchestrator.Usage, error) {
 	return orchestrator.Usage{Total: 1000e6, Used: 10e6}, nil
 }
 func (f fakeStore) Reclaim(context.Context) (orchestrator.Reclaimed, error) {
+	f.w.mu.Lock()
+	defer f.w.mu.Unlock()
+	f.w.reclaims++
 	return orchestrator.Reclaimed{Bytes: 5e6}, nil
 }
 func (f fakeStore) Scrub(ctx context.Context, _ time.Duration) (orchestrator.Scrubbed, error) {
@@ -272,6 +284,9 @@ func (f fakeJobs) Add(_ context.Context, o Order) (j Job, err error) {
 				j = have
 				return nil
 			}
+		}
+		if f.w.noted != nil {
+			return f.w.noted
 		}
 		f.w.lastID++
 		j = Job{ID: fmt.Sprint(f.w.lastID), Backup: o.Backup, Machine: o.Machine, Way: ViaVolume, State: "queued", Made: f.w.clock.Now()}
@@ -389,10 +404,13 @@ func (f fakeKeeper) Prune(ctx context.Context, v Volume, busy []string, atSwitch
 	}
 	f.w.mu.Lock()
 	defer f.w.mu.Unlock()
-	return Pruned{Kept: len(f.w.volumes[v.Name]), Limit: "50 versions"}, nil
+	return Pruned{Removed: f.w.pruned, Kept: len(f.w.volumes[v.Name]), Limit: "50 versions"}, f.w.pruning
 }
 
 func (f fakeKeeper) Verify(_ context.Context, v Volume, backup string) (orchestrator.Verification, error) {
+	if f.w.verify != nil {
+		return f.w.verify(backup)
+	}
 	return orchestrator.Verification{Verdict: f.w.verdict, Reason: "as it is"}, nil
 }
 

@@ -46,6 +46,7 @@ type app struct {
 	manager *systemd.Manager // set by serve
 	runs    runs
 	again   againReads
+	proving proving
 	trends  *trends
 
 	records sync.Mutex // one change of a published backup's record at a time: it is read and written under it; leaf
@@ -351,21 +352,16 @@ func (a *app) newChecker(c *config.Config) *verify.Checker {
 		Unproved: a.unproved, Notifier: a.tell}
 }
 
-// makeRoom prunes and reclaims the volume for a job that found it full.
+// makeRoom prunes and reclaims the volume for a job that found it full. Jobs are worked off by the service only.
 func (a *app) makeRoom(ctx context.Context, v job.Volume) error {
 	a.mu.Lock()
-	c := a.cfg
+	s := a.service
 	a.mu.Unlock()
-	k := &keeper{a, c}
-	_, err := k.Prune(ctx, service.Volume{Name: a.volumeName(v.ID), ID: v.ID, Store: v.Store}, a.busy(), false, false)
-	if err != nil {
-		return err
+	if s == nil {
+		return errors.New("no service looks after the volume")
 	}
-	got, err := v.Store.Reclaim(ctx)
-	if err == nil {
-		a.logger.Infof("volume %s was full: a reclaim freed %d MB", v.ID, got.Bytes/1e6)
-	}
-	return err
+	a.logger.Infof("volume %s is full", a.volumeName(v.ID))
+	return s.MakeRoom(ctx, service.Volume{Name: a.volumeName(v.ID), ID: v.ID, Store: v.Store})
 }
 
 // busy are the backups of jobs that are not ended.

@@ -101,12 +101,12 @@ func (o *offline) status(ctx context.Context) (service.Status, error) {
 		return service.Status{}, err
 	}
 	if _, err := os.Stat(filepath.Join(o.c.Paths.State, "volumes")); err == nil { // it would be made
-		vs, err := a.newVolumes(o.c)
+		vs, err := a.openVolumes(o.c, true)
 		if err != nil {
 			return service.Status{}, err
 		}
 		defer vs.m.Close() // it was looked at only
-		sn.Volumes = vs
+		sn.Volumes = &heldVolumes{vs, o.holder}
 	}
 	return service.StatusOf(ctx, time.Now(), state, sn, o), nil
 }
@@ -115,6 +115,24 @@ func quietLogger() *logrus.Logger {
 	l := logrus.New()
 	l.SetOutput(io.Discard)
 	return l
+}
+
+// heldVolumes are the disks beside a process that may still work on them, and cannot be asked.
+type heldVolumes struct {
+	service.Volumes
+	holder *instance.Owner // nil: there is none
+}
+
+// Disks implements a part of service.Volumes. Whether the kernel is done with a disk that is mounted nowhere only that process knows.
+func (h *heldVolumes) Disks(ctx context.Context) ([]service.Disk, error) {
+	list, err := h.Volumes.Disks(ctx)
+	for i := range list {
+		if d := &list[i]; h.holder != nil && d.Take {
+			d.Take = false
+			d.Note = fmt.Sprintf("process %d may still work on it", h.holder.PID)
+		}
+	}
+	return list, err
 }
 
 // noVolumes are the disks of a service that never ran.

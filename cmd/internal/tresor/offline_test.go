@@ -1,6 +1,7 @@
 package tresor
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -269,6 +270,7 @@ func TestCodeOfARound(t *testing.T) {
 		"copied from the buffer":     {[]service.Result{result("dc", service.Good)}, []service.Job{{Backup: "dc-1", State: "copying"}}, nil, cli.ExitOK},
 		"that waits for a retry":     {[]service.Result{result("dc", service.Good)}, []service.Job{{Backup: "dc-1", State: "queued", Error: "full"}}, nil, cli.ExitWaits},
 		"a first attempt":            {[]service.Result{result("dc", service.Failed)}, []service.Job{{Backup: "dc-1", State: "copying", Error: "full"}}, nil, cli.ExitWaits},
+		"before its first attempt":   {[]service.Result{result("dc", service.Failed)}, []service.Job{{Backup: "dc-1", State: "queued"}}, nil, cli.ExitWaits},
 		"the last attempt":           {[]service.Result{result("dc", service.Good)}, []service.Job{{Backup: "dc-1", State: "failed", Error: "full", Ended: true}}, nil, cli.ExitPartly},
 		"an operator dropped it":     {[]service.Result{result("dc", service.Good)}, []service.Job{{Backup: "dc-1", State: "failed", Ended: true, Dropped: true}}, nil, cli.ExitOK},
 		"an older one waits":         {[]service.Result{result("dc", service.Good)}, []service.Job{{Backup: "dc-2-0", State: "queued", Error: "full"}}, nil, cli.ExitWaits},
@@ -280,6 +282,88 @@ func TestCodeOfARound(t *testing.T) {
 		if have := cli.CodeOf(r.code(c.asked)); have != c.want {
 			t.Errorf("%s: have %d, want %d", name, have, c.want)
 		}
+	}
+	target.Outcome = service.Failed
+	for name, c := range map[string]struct {
+		machine service.Result
+		job     service.Job
+		want    cli.Code
+	}{
+		"a later attempt":                      {result("dc", service.Failed), service.Job{Backup: "dc-1", Ended: true, Published: true}, cli.ExitOK},
+		"a later attempt, files are missing":   {result("dc", service.Failed), service.Job{Backup: "dc-1", Ended: true, Published: true, Partial: []string{"x"}}, cli.ExitPartly},
+		"a later attempt, but not the target":  {target, service.Job{Backup: "dc-1", Ended: true, Published: true}, cli.ExitPartly},
+		"a later attempt of another one's job": {result("dc", service.Failed), service.Job{Backup: "dc-10", Ended: true, Published: true}, cli.ExitPartly},
+	} {
+		r, err := ranOf(&hanging{jobs: []service.Job{c.job}}, &service.Round{Machines: []service.Result{c.machine}}, nil)
+		must(t, err)
+		var out strings.Builder
+		p := &printer{w: &out}
+		r.print(p)
+		if have := cli.CodeOf(r.code(nil)); have != c.want || c.want == cli.ExitOK && !strings.Contains(out.String(), "Copied") {
+			t.Errorf("%s: have %d, want %d\n%s", name, have, c.want, out.String())
+		}
+	}
+}
+
+// byHandVolumes is a volume that does not let itself be unmounted.
+type byHandVolumes struct {
+	service.Volumes
+	mounted bool
+	paused  map[string]bool
+}
+
+var errInUse = errors.New("umount: target is busy")
+
+func (v *byHandVolumes) Close(context.Context) error { return errInUse }
+func (v *byHandVolumes) Disks(context.Context) ([]service.Disk, error) {
+	return []service.Disk{{Name: "d1", Current: v.mounted}}, nil
+}
+func (v *byHandVolumes) Pause(owner string, _ service.Lease) error {
+	v.paused[owner] = true
+	return nil
+}
+func (v *byHandVolumes) Resume(owner string) (bool, error) {
+	had := v.paused[owner]
+	delete(v.paused, owner)
+	return had, nil
+}
+
+// A volume that could not be unmounted leaves nothing paused; one that is gone all the same does.
+func TestUmountThatFails(t *testing.T) {
+	for _, mounted := range []bool{true, false} {
+		v := &byHandVolumes{mounted: mounted, paused: map[string]bool{}}
+		if err := umount(t.Context(), v, v); !errors.Is(err, errInUse) || v.paused[umountOwner] == mounted {
+			t.Errorf("mounted %t: have %v, paused %v", mounted, err, v.paused)
+		}
+	}
+}
+
+// A round that was interrupted does not go on in a pause that nobody sees: `tresor run` says so and ends.
+func TestRunInAPause(t *testing.T) {
+	l := newLeft(t)
+	must(t, os.WriteFile(l.path("ddumbfs"), []byte("#!/bin/false\n"), 0o755))
+	t.Setenv("PATH", l.dir+":"+os.Getenv("PATH"))
+	l.inRound("dc-20261122200000")
+	file := l.path("state", "service", "service.json")
+	text, err := os.ReadFile(file)
+	must(t, err)
+	var st service.State
+	must(t, json.Unmarshal(text, &st))
+	st.Leases = map[string]service.Lease{"operator joe": {Rounds: true, Copies: true, Reason: "holidays"}}
+	text, err = json.Marshal(st)
+	must(t, errors.Join(err, os.WriteFile(file, text, 0o600)))
+	ended := make(chan string, 1)
+	go func() {
+		code, _, msg := l.call("run")
+		ended <- fmt.Sprintf("exit status %d: %s", code, msg)
+	}()
+	select {
+	case have := <-ended:
+		if want := fmt.Sprintf("exit status %d: ", cli.ExitBusy); !strings.HasPrefix(have, want) || !strings.Contains(have, "paused by operator joe") {
+			t.Errorf("have %s", have)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits")
 	}
 }
 
@@ -299,5 +383,21 @@ func TestListedProblems(t *testing.T) {
 	must(t, os.WriteFile(l.path("state", "seen", "disk%20a.json"), []byte("{"), 0o600))
 	if code, out, _ := l.call("backups"); code != cli.ExitPartly || !strings.Contains(out, "what was seen of volume disk a") {
 		t.Errorf("a torn file: exit status %d\n%s", code, out)
+	}
+}
+
+type oneDisk struct{ service.Volumes }
+
+func (oneDisk) Disks(context.Context) ([]service.Disk, error) {
+	return []service.Disk{{Name: "a", Take: true}}, nil
+}
+
+// A process that holds the state may still work on a disk: nobody is told to take it away.
+func TestNothingToTakeBesideAHolder(t *testing.T) {
+	for _, holder := range []*instance.Owner{nil, {PID: 7}} {
+		list, err := (&heldVolumes{oneDisk{}, holder}).Disks(t.Context())
+		if err != nil || len(list) != 1 || list[0].Take != (holder == nil) || (list[0].Note == "") != (holder == nil) {
+			t.Errorf("holder %v: %+v, %v", holder, list, err)
+		}
 	}
 }

@@ -244,13 +244,32 @@ func (a *app) onVolume(ctx context.Context, s *service.Service, r volumeArgs) er
 			_, err := s.Resume(umountOwner)
 			return err
 		case "umount":
-			if err := s.Pause(umountOwner, service.Lease{Rounds: true, Copies: true, Unmounted: true, Reason: "the volume was unmounted by hand"}); err != nil {
-				return err
-			}
-			return v.Close(ctx)
+			return umount(ctx, s, v)
 		}
 		return v.byHand(ctx, r, a.config().Paths.SecondMount)
 	})
+}
+
+// umount unmounts the volume in use, and has the loop leave it alone until it is mounted by hand. One that stays mounted after an error leaves nothing paused.
+func umount(ctx context.Context, s interface {
+	Pause(owner string, l service.Lease) error
+	Resume(owner string) (bool, error)
+}, v interface {
+	Close(ctx context.Context) error
+	Disks(ctx context.Context) ([]service.Disk, error)
+}) error {
+	if err := s.Pause(umountOwner, service.Lease{Rounds: true, Copies: true, Unmounted: true, Reason: "the volume was unmounted by hand"}); err != nil {
+		return err
+	}
+	err := v.Close(ctx)
+	if err == nil {
+		return nil
+	}
+	disks, derr := v.Disks(context.WithoutCancel(ctx))
+	if derr == nil && slices.ContainsFunc(disks, func(d service.Disk) bool { return d.Current }) {
+		_, derr = s.Resume(umountOwner)
+	}
+	return errors.Join(err, derr)
 }
 
 // resume ends all pauses, those of signal files too.

@@ -25,7 +25,7 @@ func roundVerb() *Verb {
 			{Code: cli.ExitNoVolume, Text: "there is no such machine"}, {Code: cli.ExitInterrupted, Text: "interrupted; what was begun goes on, in the service or at the next run"},
 			{Code: cli.ExitNoService, Text: "the service ended meanwhile"}, {Code: cli.ExitPartly, Text: "some machines could not be backed up, or not to all their targets"},
 			{Code: cli.ExitConfig, Text: "no service runs, and the configuration is wrong or missing"},
-			{Code: cli.ExitWaits, Text: "nothing is lost, but copies have failed and wait for their next attempt: their jobs stay"},
+			{Code: cli.ExitWaits, Text: "nothing is lost, but copies have failed, or could not begin, and wait for their next attempt: their jobs stay"},
 		}, new: func() runner { return new(runNow) }}
 }
 
@@ -44,7 +44,8 @@ func (v *runNow) Flags(f *pflag.FlagSet) {
 // runResult is the result of a run: the round, and what is not done of its copies.
 type runResult struct {
 	*service.Round
-	Jobs  []service.Job `json:"jobs"` // of this round that are not published, and others that wait or have failed meanwhile
+	Jobs  []service.Job `json:"jobs"`                   // of this round that are not published, and others that wait or have failed meanwhile
+	Later []string      `json:"copied_later,omitempty"` // backups whose machines had failed in the round, and whose copies are whole and published by now
 	alone bool          // no service works on them
 }
 
@@ -82,15 +83,21 @@ func (r *runResult) has(backup string) bool {
 
 func (r *runResult) print(p *printer) {
 	printRound(p, "Round", r.Round, true)
+	if len(r.Later) > 0 {
+		p.line("Copied by a later attempt: %s", strings.Join(r.Later, ", "))
+	}
 	printJobs(p, "Not copied", r.Jobs, !r.alone)
 }
 
 // code is the exit code that a round deserves, with what to do.
 func (r *runResult) code(asked []string) error {
 	failed := slices.ContainsFunc(r.Jobs, func(j service.Job) bool { return j.Ended && !j.Published && !j.Dropped })
+	behind := slices.ContainsFunc(r.Jobs, func(j service.Job) bool { return !j.Ended && j.Error != "" })
 	for _, m := range r.Machines {
+		bad := m.Outcome == service.Failed && !slices.Contains(r.Later, m.Backup)
 		waits := slices.ContainsFunc(r.Jobs, func(j service.Job) bool { return j.Backup == m.Backup && !j.Ended })
-		failed = failed || m.Outcome == service.Partial || m.Outcome == service.Failed && !waits ||
+		behind = behind || bad && waits // also where no attempt was made: without a disk, or behind another one
+		failed = failed || m.Outcome == service.Partial || bad && !waits ||
 			slices.ContainsFunc(m.Targets, func(t service.TargetState) bool { return t.Error != "" })
 	}
 	var missing []string
@@ -110,7 +117,7 @@ func (r *runResult) code(asked []string) error {
 		return cli.Hint(cli.Exit(cli.ExitPartly, fmt.Errorf("not backed up: %s; the round that went on was over others", strings.Join(missing, ", "))), "tresor run "+strings.Join(missing, " "))
 	case failed:
 		return cli.Exit(cli.ExitPartly, nil)
-	case slices.ContainsFunc(r.Jobs, func(j service.Job) bool { return !j.Ended && j.Error != "" }):
+	case behind:
 		return cli.Hint(cli.Exit(cli.ExitWaits, errors.New("copies wait for their next attempt: nothing is lost, their jobs stay")),
 			"a service tries again by itself, `tresor run` at once, `tresor run --wait` as often as the configuration says; `tresor jobs drop ID` gives one up")
 	}
@@ -154,7 +161,7 @@ func (v *runNow) once(ctx context.Context, a *app, show *watcher, machines []str
 		s.Once(v.wait)
 		open = a.openJobs()
 		asked = a.startRound(s, machines)
-		if st := s.State(); errors.Is(asked, service.ErrBusy) && (st.Round != nil || st.Request != nil) {
+		if st := s.State(); errors.Is(asked, service.ErrBusy) && !errors.Is(asked, service.ErrPaused) && (st.Round != nil || st.Request != nil) {
 			show.note("a round that was begun before goes on") // nobody else works with this state: the lock is ours
 			asked = nil
 		}
@@ -173,6 +180,8 @@ func (v *runNow) once(ctx context.Context, a *app, show *watcher, machines []str
 	switch {
 	case err != nil || svc == nil:
 		return nil, err
+	case errors.Is(asked, service.ErrPaused):
+		return nil, cli.Hint(cli.Exit(cli.ExitBusy, asked), "the pause was begun with a service: start it (systemctl start tresor), then `tresor resume`; or the signal file that pauses is to be removed")
 	case asked != nil:
 		return nil, asked
 	case svc.GaveUp() != nil:
@@ -232,8 +241,8 @@ func (a *app) openJobs() map[string]bool {
 	return ids
 }
 
-// ranOf adds to a round what is not done of its copies, what else waits, and what of the jobs that were open before has failed meanwhile.
-func ranOf(s *service.Service, r *service.Round, open map[string]bool) (*runResult, error) {
+// ranOf adds to a round what is not done of its copies, what was done after it, what else waits, and what of the jobs that were open before has failed meanwhile.
+func ranOf(s interface{ Jobs() ([]service.Job, error) }, r *service.Round, open map[string]bool) (*runResult, error) {
 	list, err := s.Jobs()
 	if err != nil {
 		return nil, err
@@ -242,6 +251,10 @@ func ranOf(s *service.Service, r *service.Round, open map[string]bool) (*runResu
 	for _, j := range list {
 		if !j.Ended || (out.has(j.Backup) || open[j.ID] && !j.Dropped) && !j.Published {
 			out.Jobs = append(out.Jobs, j)
+		}
+		failed := func(m service.Result) bool { return m.Backup == j.Backup && m.Outcome == service.Failed }
+		if j.Published && len(j.Partial) == 0 && slices.ContainsFunc(r.Machines, failed) {
+			out.Later = append(out.Later, j.Backup)
 		}
 	}
 	return out, nil

@@ -103,6 +103,44 @@ func TestTellingNeverKeepsTheService(t *testing.T) {
 	}
 }
 
+// TestUnwrittenMessages: what could not be written to the queue, as where its disk is full, outlives a reload in memory, and what could is told once.
+func TestUnwrittenMessages(t *testing.T) {
+	a, sink := tellingApp(t, func(c *config.Config) { c.Mail.Port = 1 })
+	dir := filepath.Join(a.cfg.Paths.State, "mail")
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(dir + ".away"); err != nil { // under the open queue: nothing can be written to it any more
+		t.Fatal(err)
+	}
+	if err := a.tell.Notify(trouble); err == nil {
+		t.Fatal("a message was written into a directory that is gone")
+	}
+	again := *a.cfg
+	if err := a.tell.configure(&again); err != nil { // it is written now
+		t.Fatal(err)
+	}
+	if files, err := filepath.Glob(filepath.Join(dir, "*.json")); err != nil || len(files) != 1 {
+		t.Errorf("files of the queue: %q, %v; want one", files, err)
+	}
+	kept := trouble
+	kept.Subject = "scrub failed"
+	if err := a.tell.Notify(kept); err != nil {
+		t.Fatal(err)
+	}
+	up := *a.cfg
+	up.Mail.Port = sink.Port()
+	if err := a.tell.configure(&up); err != nil {
+		t.Fatal(err)
+	}
+	if m := flushed(t, a, sink, 2); len(m) != 2 || !strings.Contains(m[0].Subject, "prune failed") || !strings.Contains(m[1].Subject, "scrub failed") {
+		t.Errorf("have %+v", m)
+	}
+}
+
 // TestLogOfARoundThatGoesOn: after a restart what a round does is in its log, and that log goes with every message of the round and is not collected before.
 func TestLogOfARoundThatGoesOn(t *testing.T) {
 	a, sink := tellingApp(t, func(c *config.Config) { c.Log.KeepRuns, c.Mail.Port = 1, 1 })
@@ -247,6 +285,24 @@ func TestStartEvent(t *testing.T) {
 	}
 }
 
+// unmounted is a service whose volume somebody has unmounted by hand.
+type unmounted struct{ hanging }
+
+func (u *unmounted) InUse() service.Volume { return service.Volume{} }
+
+// TestStartedUnmounted: a start is told also while the volume stays unmounted.
+func TestStartedUnmounted(t *testing.T) {
+	a, sink := tellingApp(t, nil)
+	u := &unmounted{}
+	u.state.Leases = map[string]service.Lease{umountOwner: {Rounds: true, Copies: true, Unmounted: true, Reason: "the volume was unmounted by hand"}}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	a.tellStarted(ctx, u, nil)
+	if m := flushed(t, a, sink, 1)[0]; !strings.Contains(m.Subject, "service started") || !strings.Contains(m.Text, "the volume was unmounted by hand") {
+		t.Errorf("have %q\n%s", m.Subject, m.Text)
+	}
+}
+
 // hanging is a service that does one thing.
 type hanging struct {
 	state          service.State
@@ -320,6 +376,11 @@ func TestStalled(t *testing.T) {
 	look(30)
 	if n := told(); n != 6 || w.hung() != nil {
 		t.Errorf("told %d times, %v: who waits does not hang", n, w.hung())
+	}
+	s.doing, s.state.Leases = "copy of dc to d1", map[string]service.Lease{service.RoundOwner: {Rounds: true}} // as after each round
+	look(14)
+	if err := w.hung(); err == nil || told() != 7 {
+		t.Errorf("a copy that hangs after a round: told %d times, %v", told(), err)
 	}
 }
 

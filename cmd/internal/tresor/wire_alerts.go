@@ -151,6 +151,16 @@ type pulse struct {
 // beat is how many bytes between two looks are a sign of life: the looks themselves move some as well.
 const beat = 4 << 20
 
+// toWait tells whether somebody has told the service to wait. The pause after a round is none: copies go on in it, and it is there most of the time.
+func toWait(leases map[string]service.Lease) bool {
+	for owner := range leases {
+		if owner != service.RoundOwner {
+			return true
+		}
+	}
+	return false
+}
+
 // stalled watches what is being done. Who waits for nothing, or was told to wait, does not hang.
 func (w *watchman) stalled(now time.Time, c *config.Config, st *service.State) schedule.Watch {
 	p := pulse{doing: w.s.Doing(), bytes: w.moved(), at: now}
@@ -164,7 +174,7 @@ func (w *watchman) stalled(now time.Time, c *config.Config, st *service.State) s
 		}
 	}
 	delta := p.bytes - w.pulse.bytes
-	alive := p.doing == "idle" || len(st.Leases) > 0 || p.doing != w.pulse.doing || p.done != w.pulse.done || delta >= beat || delta <= -beat
+	alive := p.doing == "idle" || toWait(st.Leases) || p.doing != w.pulse.doing || p.done != w.pulse.done || delta >= beat || delta <= -beat
 	if !alive && now.After(w.pulse.at) {
 		p.at = w.pulse.at
 	}

@@ -56,13 +56,17 @@ func (q *queueJobs) asJob(j job.Job) service.Job {
 	return out
 }
 
-// onBuffer is what a backup on the buffer was when it was made: by its manifest, or by the sums of the predecessor, and by its record.
+// onBuffer is what a backup on the buffer was when it was made: by its manifest, and by its record; a backup of the predecessor by the sums
+// that it has, if any.
 func onBuffer(j job.Job) (*job.BufferList, error) {
 	b, err := catalog.Open(filepath.Dir(j.Buffer)).Find(filepath.Base(j.Buffer))
 	if err != nil {
 		return nil, err
 	}
 	want, err := verify.Published(j.Buffer)
+	if !b.Legacy && (errors.Is(err, verify.ErrNoSums) || err == nil && want.More) { // sums of the predecessor are not those of all files
+		return nil, fmt.Errorf("%s: it was made by Tresor, and its %s is missing: nobody knows what it was", j.Buffer, orchestrator.ManifestFile)
+	}
 	if errors.Is(err, verify.ErrNoSums) {
 		return &job.BufferList{More: true, Partial: b.Partial}, nil
 	}
@@ -84,6 +88,8 @@ func (a *app) releaseSource(_ context.Context, j job.Job) error {
 	if _, err := os.Lstat(filepath.Dir(j.Buffer)); err != nil { // a buffer that is not there has not lost the backup
 		return err
 	}
+	a.records.Lock()
+	defer a.records.Unlock()
 	err := catalog.Open(filepath.Dir(j.Buffer)).Change(j.Backup, func(r *orchestrator.Record) { r.Verdict, r.Reason = verdict, reason })
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // it went already
@@ -152,7 +158,9 @@ type buffer struct {
 	c *config.Config
 }
 
-func (b *buffer) folder() *catalog.Folder { return catalog.Open(b.c.Paths.Buffer) }
+func (b *buffer) folder() *catalog.Folder {
+	return catalog.Open(b.c.Paths.Buffer).Guarded(&b.a.records)
+}
 
 // Free implements service.Buffer.
 func (b *buffer) Free(context.Context) (free int64, percent int, err error) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"tresor/index/format"
 	"tresor/orchestrator"
@@ -25,7 +26,7 @@ type keeper struct {
 }
 
 func (k *keeper) folder(v service.Volume) *catalog.Folder {
-	return catalog.Within(v.Store.Root(), k.c.Paths.VolumeSubdir)
+	return catalog.Within(v.Store.Root(), k.c.Paths.VolumeSubdir).Guarded(&k.a.records)
 }
 
 // staging is where copies lie that are no backups yet, or never become one.
@@ -89,6 +90,9 @@ func (k *keeper) Prune(ctx context.Context, v service.Volume, busy []string, atS
 			return service.Pruned{}, err
 		}
 	}
+	for _, name := range k.a.proving.list() {
+		in.InUse[name] = proves
+	}
 	plan, p, err := planned(in, limit)
 	if err != nil || dry {
 		return p, err
@@ -99,7 +103,7 @@ func (k *keeper) Prune(ctx context.Context, v service.Volume, busy []string, atS
 				return "a job", true
 			}
 		}
-		return "", false
+		return proves, slices.Contains(k.a.proving.list(), name)
 	})
 	evidence, everr := k.pruneEvidence(ctx, plan, f, v)
 	p.Removed = append([]string{}, slices.Concat(unfinished, done.Deleted, evidence)...)
@@ -122,6 +126,7 @@ func (k *keeper) Verify(ctx context.Context, v service.Volume, backup string) (o
 	k.a.mu.Lock()
 	checker := k.a.checker
 	k.a.mu.Unlock()
+	defer k.a.proving.begin(backup)()
 	f := k.folder(v)
 	b, err := f.Find(backup)
 	if err != nil {
@@ -142,6 +147,34 @@ func (k *keeper) Verify(ctx context.Context, v service.Volume, backup string) (o
 	k.a.records.Lock()
 	defer k.a.records.Unlock()
 	return out, f.Change(backup, func(r *orchestrator.Record) { verify.Judge(r, out) })
+}
+
+// proves is who uses a backup that is being verified.
+const proves = "a verification"
+
+// proving are the backups that are being verified again: nothing removes them meanwhile.
+type proving struct {
+	mu    sync.Mutex // guards names; leaf, no I/O
+	names []string   // one for each verification
+}
+
+// begin notes one. end ends it.
+func (p *proving) begin(name string) (end func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.names = append(p.names, name)
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		i := slices.Index(p.names, name)
+		p.names = slices.Delete(p.names, i, i+1)
+	}
+}
+
+func (p *proving) list() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.names)
 }
 
 // Corrupted implements service.Keeper: the list that a repair writes into the special directory of the volume.

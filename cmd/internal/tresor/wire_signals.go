@@ -269,7 +269,7 @@ func (h *front) consume(names ...signal.Name) error {
 		errs = append(errs, err)
 		e, _ := h.f.Get(name)
 		h.served[name] = e.Since
-		h.tell(orchestrator.Event{Kind: orchestrator.SignalStuck, Subject: fmt.Sprintf("the signal %s cannot be removed", name), Body: err.Error() + "\n",
+		h.tell(orchestrator.Event{Severity: orchestrator.Failure, Kind: orchestrator.SignalStuck, Subject: fmt.Sprintf("the signal %s cannot be removed", name), Body: err.Error() + "\n",
 			Advice: "Remove the file by hand. It was served, and is not served again before the next start of the service."})
 	}
 	return errors.Join(errs...)
@@ -277,7 +277,7 @@ func (h *front) consume(names ...signal.Name) error {
 
 // tell tells people of a failure.
 func (h *front) tell(e orchestrator.Event) {
-	e.Time, e.Severity = h.a.clock.Now().UTC(), orchestrator.Failure
+	e.Time = h.a.clock.Now().UTC()
 	if err := h.a.tell.Notify(e); err != nil {
 		h.a.logger.Error(err)
 	}
@@ -293,7 +293,7 @@ func (h *front) reload() error {
 		if err := h.reloaded(ctx); err != nil {
 			h.a.logger.Errorf("signal %s: %v; the old configuration stays in use", signal.Reload, err)
 			if ctx.Err() == nil {
-				h.tell(orchestrator.Event{Kind: orchestrator.StepFailed, Subject: "the configuration was not read again: the old one stays in use", Body: err.Error() + "\n",
+				h.tell(orchestrator.Event{Severity: orchestrator.Failure, Kind: orchestrator.StepFailed, Subject: "the configuration was not read again: the old one stays in use", Body: err.Error() + "\n",
 					Advice: "`tresor config check` says more; then `tresor reload`, or the signal again."})
 			}
 			return

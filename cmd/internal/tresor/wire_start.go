@@ -55,11 +55,32 @@ func (a *app) leave(b begun) {
 	}
 }
 
+// starting is a service that has been started.
+type starting interface {
+	State() service.State
+	InUse() service.Volume
+	Trouble() string
+}
+
+// leftAlone is why nobody mounts a volume; empty: somebody will.
+func leftAlone(st service.State) string {
+	for owner, l := range st.Leases {
+		if l.Unmounted {
+			return fmt.Sprintf("paused by %s: %s", owner, l.Reason)
+		}
+	}
+	return ""
+}
+
 // tellStarted tells that the service has started, what it goes on with, and how the last one ended. It waits for the volume, which is told, too.
-func (a *app) tellStarted(ctx context.Context, s *service.Service, last *begun) {
-	volume := ""
+func (a *app) tellStarted(ctx context.Context, s starting, last *begun) {
+	volume, trouble := "", ""
 	for ctx.Err() == nil {
-		if volume = s.InUse().Name; volume != "" || s.Trouble() != "" {
+		volume, trouble = s.InUse().Name, s.Trouble()
+		if volume == "" && trouble == "" {
+			trouble = leftAlone(s.State())
+		}
+		if volume != "" || trouble != "" {
 			break
 		}
 		_ = a.clock.Sleep(ctx, time.Second) // its only error is the end of ctx
@@ -67,7 +88,7 @@ func (a *app) tellStarted(ctx context.Context, s *service.Service, last *begun) 
 	if ctx.Err() != nil {
 		return // it ends before it has really started
 	}
-	if err := a.tell.Notify(startEvent(s.State(), volume, s.Trouble(), last)); err != nil {
+	if err := a.tell.Notify(startEvent(s.State(), volume, trouble, last)); err != nil {
 		a.logger.Error(err)
 	}
 }

@@ -17,11 +17,10 @@ type teller struct {
 	a   *app
 	dir string
 
-	mu     sync.Mutex // guards the fields below; files of the queue are written under it
-	n      *notify.Notifier
-	memory bool // the queue has no directory
-	stop   context.CancelFunc
-	done   chan struct{}
+	mu   sync.Mutex // guards the fields below; files of the queue are written under it
+	n    *notify.Notifier
+	stop context.CancelFunc
+	done chan struct{}
 }
 
 func newTeller(a *app, c *config.Config) (*teller, error) {
@@ -45,7 +44,7 @@ func (t *teller) configure(c *config.Config) error {
 		t.a.logger.Warn(err)
 	}
 	n, err := notify.Open(o)
-	if t.memory = err != nil; t.memory {
+	if err != nil {
 		t.a.logger.Errorf("messages wait in memory only: %v", err)
 		o.Dir = ""
 		if n, err = notify.Open(o); err != nil {
@@ -76,11 +75,7 @@ func (t *teller) endLocked() (left []orchestrator.Event, err error) {
 	}
 	t.stop()
 	<-t.done
-	if t.memory {
-		for _, m := range t.n.Pending() {
-			left = append(left, m.Event)
-		}
-	}
+	left = t.n.Unwritten() // all of a queue without a directory, and of another one what its disk did not take
 	err = t.n.Close()
 	t.n = nil
 	return left, err

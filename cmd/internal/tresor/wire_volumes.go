@@ -23,10 +23,13 @@ type volumes struct {
 	m *volume.Manager
 }
 
-func (a *app) newVolumes(c *config.Config) (*volumes, error) {
+func (a *app) newVolumes(c *config.Config) (*volumes, error) { return a.openVolumes(c, false) }
+
+// openVolumes is newVolumes; with look they are only looked at, and nothing is changed.
+func (a *app) openVolumes(c *config.Config, look bool) (*volumes, error) {
 	o := volume.Options{Engine: a.engine, Mounts: disk.Table{}, Point: c.Paths.VolumeMount, State: filepath.Join(c.Paths.State, "volumes"), Index: c.Paths.Index,
 		Folders: []string{c.Paths.VolumeSubdir, c.Paths.VolumeSubdir + ".tmp"}, Clock: a.clock,
-		Deadlines: volume.Deadlines(c.Timeout), Owned: mounted.Owned, IndexSize: indexSize, CopyEvery: copyEvery, Log: a.logVolume}
+		Deadlines: volume.Deadlines(c.Timeout), Owned: mounted.Owned, IndexSize: indexSize, CopyEvery: copyEvery, Look: look, Log: a.logVolume}
 	for _, v := range c.Volumes {
 		d, err := disk.New(disk.Spec{Name: v.Name, UUID: v.UUID, File: v.File, Path: v.Path, Export: v.Export, LUKS: v.LUKSUUID, Dir: c.MountPoint(&v), Options: v.Options}, disk.Host{Clock: a.clock})
 		if err != nil {
@@ -145,8 +148,7 @@ func (v *volumes) takeOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	point := v.a.config().Paths.VolumeMount
-	if slices.ContainsFunc(mounts, func(m index.Mount) bool { return m.Point == point }) {
+	if slices.ContainsFunc(mounts, func(m index.Mount) bool { return m.Point == v.m.Point() }) {
 		_, err = v.m.Start(ctx)
 	}
 	return err
@@ -155,7 +157,7 @@ func (v *volumes) takeOver(ctx context.Context) error {
 // Disks implements service.Volumes.
 func (v *volumes) Disks(ctx context.Context) (list []service.Disk, err error) {
 	for _, s := range v.m.Status(ctx) {
-		list = append(list, service.Disk{Name: s.Name, State: string(s.State), Use: s.Use, Current: s.Current || s.Point == v.a.config().Paths.VolumeMount, Attached: s.State != volume.Absent,
+		list = append(list, service.Disk{Name: s.Name, State: string(s.State), Use: s.Use, Current: s.Current || s.Point == v.m.Point(), Attached: s.State != volume.Absent,
 			Take: s.Ejectable, Since: s.Since, Note: s.Note})
 	}
 	return list, nil
