@@ -9,3 +9,13 @@ func (d *Disk) Silence(path string, until <-chan struct{}) {
 		return probePath(p)
 	}
 }
+
+// SlowUnmount keeps an unmount in the kernel, after the mount has gone from the table, until the channel is closed.
+func (d *Disk) SlowUnmount(until <-chan struct{}) {
+	unmount := d.unmount
+	d.unmount = func(dir string) error {
+		err := unmount(dir)
+		<-until
+		return err
+	}
+}

@@ -13,11 +13,15 @@ import (
 )
 
 // Kept says what keeps the disk from being taken away although this file system is mounted nowhere: another partition of the same disk that is in use, a
-// device that is built on it, swap space, a mount in another mount namespace (of a container, of a service). Empty: nothing. It changes nothing, and
+// device that is built on it, swap space, a mount in another mount namespace (of a container, of a service), a mount or an unmount of ours that was given up and
+// has not returned. Empty: nothing. It changes nothing, and
 // opens no device: that could be in the way of a mount.
 func (d *Disk) Kept(ctx context.Context) (why string, err error) {
 	if d.spec.Path != "" || d.spec.Export != "" {
 		return "", nil
+	}
+	if what := d.atWork(); what != "" { // the mount table does not have it any more, or not yet, and the kernel still writes
+		return "the kernel is not done yet: " + what, nil
 	}
 	dev, err := d.find(ctx)
 	if dev == nil || dev.path == "" || err != nil {

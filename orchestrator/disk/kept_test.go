@@ -234,3 +234,29 @@ func TestSilentDevice(t *testing.T) {
 		}
 	}
 }
+
+// TestKeptByTheKernel: an unmount that has not come back, a kernel that still writes, keeps the disk, although nothing is mounted any more.
+func TestKeptByTheKernel(t *testing.T) {
+	needRoot(t, "mkfs.ext4")
+	d := open(t, disk.Spec{File: image(t, "mkfs.ext4", 4<<20, "-q")})
+	dir := raise(t, d)
+	until := make(chan struct{})
+	d.SlowUnmount(until)
+	ctx, end := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer end()
+	if err := d.Unmount(ctx, dir); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("an unmount that does not return: %v", err)
+	}
+	look(t, d, true, "")
+	if why, err := d.Kept(context.Background()); err != nil || why != "the kernel is not done yet: unmount "+dir {
+		t.Errorf("Kept while it has not returned: %q, %v", why, err)
+	}
+	close(until)
+	for limit := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if why, err := d.Kept(context.Background()); err == nil && !strings.Contains(why, "the kernel") {
+			break
+		} else if time.Now().After(limit) {
+			t.Fatalf("afterwards: %q, %v", why, err)
+		}
+	}
+}

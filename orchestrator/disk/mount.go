@@ -253,7 +253,11 @@ func (d *Disk) mountDevice(ctx context.Context) error {
 		args = append(args, "-o", strings.Join(d.spec.Options, ","))
 	}
 	args = append(args, "--", dev.path, d.spec.Dir)
-	_, err = deadline.Run(ctx, "mount "+dev.path, func() ([]byte, error) { return d.host.Run(ctx, "mount", args...) })
+	what := "mount " + dev.path
+	_, err = deadline.Run(ctx, what, func() ([]byte, error) {
+		defer d.work(what)()
+		return d.host.Run(ctx, "mount", args...)
+	})
 	return err
 }
 
@@ -275,6 +279,30 @@ func (d *Disk) mountPoint() error {
 		return fmt.Errorf("disk %q: mount point %s is taken by %s (%s)", d.spec.Name, d.spec.Dir, source, kind)
 	}
 	return mountpoint.Make(d.spec.Dir)
+}
+
+// work notes something that the kernel does with the disk, until the returned function is called: whoever waits for it may be let go before.
+func (d *Disk) work(what string) (over func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.works[what]++
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.works[what]--; d.works[what] == 0 {
+			delete(d.works, what)
+		}
+	}
+}
+
+// atWork is what the kernel does with the disk, "" for nothing.
+func (d *Disk) atWork() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for what := range d.works {
+		return what
+	}
+	return ""
 }
 
 // release lets go of a loop device: the mount keeps it, or it vanishes.
@@ -364,7 +392,11 @@ func (d *Disk) elsewhere(ctx context.Context, number string) error {
 }
 
 func (d *Disk) unmountFrom(ctx context.Context, dir string) error {
-	err := deadline.Do(ctx, "unmount "+dir, func() error { return unix.Unmount(dir, unix.UMOUNT_NOFOLLOW) })
+	what := "unmount " + dir
+	err := deadline.Do(ctx, what, func() error {
+		defer d.work(what)()
+		return d.unmount(dir)
+	})
 	switch {
 	case errors.Is(err, unix.EBUSY):
 		holders, err := Holders(ctx, dir)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/orchestrator"
 	"tresor/orchestrator/internal/mountpoint"
 )
@@ -59,11 +61,14 @@ type Disk struct {
 	host  Host
 	probe func(path string) (kind, uuid string, err error) // probePath, but for tests
 
+	unmount func(dir string) error // umount(2), but for tests
+
 	mu     sync.Mutex           // guards what follows; leaf, no I/O
 	device string               // of the file system, as it was found last
 	id     string               // UUID of the file system, as it was found last
 	hold   io.Closer            // keeps a loop device that is not mounted yet
 	open   map[string]time.Time // devices that were asked what they hold and have not answered yet: when
+	works  map[string]int       // mounts and unmounts that the kernel has not come back from yet: how many of them
 }
 
 // New checks the spec, and looks up where its mount point really lies.
@@ -102,7 +107,8 @@ func New(s Spec, h Host) (*Disk, error) {
 	if s.Dir != "" {
 		s.Dir = mountpoint.Real(s.Dir)
 	}
-	return &Disk{spec: s, host: h, id: strings.ToLower(s.UUID), probe: probePath, open: map[string]time.Time{}}, nil
+	return &Disk{spec: s, host: h, id: strings.ToLower(s.UUID), probe: probePath, open: map[string]time.Time{}, works: map[string]int{},
+		unmount: func(dir string) error { return unix.Unmount(dir, unix.UMOUNT_NOFOLLOW) }}, nil
 }
 
 func (h *Host) defaults() {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tresor/orchestrator/internal/deadline"
+	"tresor/orchestrator/volume/internal/indexcache"
 )
 
 // awaitPause is how often a volume is looked at that somebody has open.
@@ -65,14 +66,15 @@ func (m *Manager) owned(ctx context.Context, path string) (bool, error) {
 	return owned, err
 }
 
-// indexFree refuses a volume whose index is in use by another one: a disk that was copied has the name of the first one's index in its diskinfo.
-func (m *Manager) indexFree(ctx context.Context, g *ground) error {
-	if g.place == nil {
+// indexFree refuses a volume whose index is in use by another one: a disk that was copied has the name of the first one's index, in its diskinfo or as the UUID of
+// its file system.
+func (m *Manager) indexFree(ctx context.Context, place *indexcache.Place) error {
+	if place == nil {
 		return nil
 	}
-	owned, err := m.owned(ctx, g.place.Local())
+	owned, err := m.owned(ctx, place.Local())
 	if err == nil && owned {
-		err = fmt.Errorf("its index %s is in use by another volume: is %s of this disk the copy of another one's?", g.place.Local(), diskInfo)
+		err = fmt.Errorf("its index %s is in use by another volume: is this disk, or its %s, the copy of another one's?", place.Local(), diskInfo)
 	}
 	return err
 }

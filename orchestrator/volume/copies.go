@@ -14,8 +14,12 @@ type keeper struct {
 	done chan struct{} // closed when it has ended
 }
 
-// againSoon is when a copy is tried again that met the engine writing.
-const againSoon = 10 * time.Second
+// A copy that met the engine writing is tried again soon, and then ever more rarely: each try costs the disk something. One that is late is told of, once.
+const (
+	againSoon = 10 * time.Second
+	againLast = time.Hour
+	copyLate  = 3 * time.Hour
+)
 
 // startCopies begins to lay copies of the index on the disk of the volume in use, if the index lies elsewhere.
 func (m *Manager) startCopies(cur *Current) {
@@ -27,16 +31,36 @@ func (m *Manager) startCopies(cur *Current) {
 	k := &keeper{stop: stop, done: make(chan struct{})}
 	go func() {
 		defer close(k.done)
-		for pause := m.o.CopyEvery; m.o.Clock.Sleep(ctx, pause) == nil; {
-			pause = m.o.CopyEvery
-			if err := m.copyOnce(ctx, cur); errors.Is(err, indexcache.ErrChanging) {
-				pause = min(pause, againSoon)
-			}
-		}
+		m.copies(ctx, cur)
 	}()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.keep = k
+}
+
+// copies makes them until ctx ends.
+func (m *Manager) copies(ctx context.Context, cur *Current) {
+	soon := min(m.o.CopyEvery, againSoon)
+	pause, again := m.o.CopyEvery, soon
+	var due time.Time // of the copy that is tried again; zero: none is
+	told := false
+	for m.o.Clock.Sleep(ctx, pause) == nil {
+		now := m.o.Clock.Now()
+		err := m.copyOnce(ctx, cur)
+		if !errors.Is(err, indexcache.ErrChanging) {
+			pause, again, due, told = m.o.CopyEvery, soon, time.Time{}, false
+			continue
+		}
+		if due.IsZero() {
+			due = now
+		}
+		if late := now.Sub(due); late >= copyLate && !told {
+			told = true
+			m.o.Log(Transition{Time: now, Volume: cur.Name, From: Mounted, To: Mounted, Note: "the copy of the index on the disk is late by " + late.Round(time.Minute).String() +
+				" and stays an older one for now; it is tried again", Err: err})
+		}
+		pause, again = again, min(2*again, againLast)
+	}
 }
 
 // copyOnce makes one copy and tells of it.

@@ -47,7 +47,8 @@ type making struct {
 	Percent   int       `json:"percent,omitempty"`
 	BlockSize int       `json:"block_size"`
 	Hash      string    `json:"hash"`
-	Over      bool      `json:"over"` // there was a volume
+	Over      bool      `json:"over"`            // there was a volume
+	Index     string    `json:"index,omitempty"` // traces of the index that was made, as indexTraces has them; "": it is not known
 }
 
 // The stages of a making.
@@ -111,7 +112,7 @@ func (m *Manager) makeOn(ctx context.Context, v *Spec, h MakeHow) (err error) {
 	if err != nil || made && h.GiveUp == "" {
 		return err
 	}
-	return deadline.Do(ctx, "make the volume", func() error { return m.make(ctx, v, dir, h) })
+	return m.make(ctx, v, dir, h) // its steps look at ctx: the turn is not over before it has ended
 }
 
 // make begins the journal and gives the old volume up.
@@ -130,6 +131,9 @@ func (m *Manager) make(ctx context.Context, v *Spec, dir string, h MakeHow) erro
 	}
 	j.ID = hex.EncodeToString(id[:])
 	if j.Volume, err = m.nameDisk(v, dir); err != nil {
+		return err
+	}
+	if err := m.indexFree(ctx, m.place("", j.Volume)); err != nil { // it would be removed
 		return err
 	}
 	if err := m.indexRoom(dir, &j); err != nil {
@@ -185,11 +189,19 @@ func (m *Manager) save(ctx context.Context, root *os.Root, j *making, stage stri
 }
 
 // recoverMake brings a making to its end that a crash has cut off after the old volume was given up; one that was cut off before is forgotten. made: there
-// is a volume by it.
+// is a volume by it. A disk that does not answer is not waited for, but work that was begun is: it must not go on when the turn of the caller is over.
 func (m *Manager) recoverMake(ctx context.Context, v *Spec, dir string) (made bool, err error) {
+	stepCtx, endStep := within(ctx, m.o.Deadlines.Step, "look for a making that was cut off")
+	defer endStep()
+	journal := filepath.Join(dir, makeJournal)
+	if _, err := deadline.Run(stepCtx, "look for "+journal, func() (os.FileInfo, error) { return os.Lstat(journal) }); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	} else if err != nil {
+		return false, err
+	}
 	ctx, end := within(ctx, m.o.Deadlines.Mount, "make the volume")
 	defer end()
-	return deadline.Run(ctx, "make the volume", func() (bool, error) { return m.recover(ctx, v, dir) })
+	return m.recover(ctx, v, dir)
 }
 
 func (m *Manager) recover(ctx context.Context, v *Spec, dir string) (made bool, err error) {
@@ -221,14 +233,18 @@ func (m *Manager) recover(ctx context.Context, v *Spec, dir string) (made bool, 
 			return false, err
 		}
 	}
+	if err := m.indexFree(ctx, m.place("", j.Volume)); err != nil {
+		return false, err
+	}
 	return true, m.finishMake(ctx, v, root, &j)
 }
 
 // finishMake removes what was given up, makes the volume, and forgets the journal. It can be repeated from its beginning after a crash. A volume that is there
-// already stays: the engine writes its settings last, so it is whole, and if we did not make it somebody else has, after ours had failed.
+// already stays: the engine writes its settings last, so it is whole, and if we did not make it somebody else has, after ours had failed. The marks of a volume that is
+// as it was made are set only beside the very index that was made with it: the disk may have come from another machine. Without marks the first mount checks it.
 func (m *Manager) finishMake(ctx context.Context, v *Spec, root *os.Root, j *making) error {
 	parent := filepath.Join(root.Name(), v.Parent)
-	place, adopt := m.place(parent, j.Volume), true
+	place := m.place(parent, j.Volume)
 	if j.Stage == stageCleared {
 		if err := m.step(ctx, "remove"); err != nil {
 			return err
@@ -238,14 +254,14 @@ func (m *Manager) finishMake(ctx context.Context, v *Spec, root *os.Root, j *mak
 		}
 		switch _, err := root.Lstat(filepath.Join(v.Parent, configFile)); {
 		case errors.Is(err, fs.ErrNotExist):
-			err = m.makeEmpty(ctx, v, root, j, place)
-			if err != nil {
+			if err = m.makeEmpty(ctx, v, root, j, place); err != nil {
+				return err
+			}
+			if j.Index, err = indexTraces(place); err != nil {
 				return err
 			}
 		case err != nil:
 			return err
-		default:
-			adopt = false // it may have been used since: the first mount checks it
 		}
 		if err := m.save(ctx, root, j, stageMade); err != nil {
 			return err
@@ -262,9 +278,12 @@ func (m *Manager) finishMake(ctx context.Context, v *Spec, root *os.Root, j *mak
 	if err := m.step(ctx, "marks"); err != nil {
 		return err
 	}
+	have, err := indexTraces(place)
+	if err != nil {
+		return err
+	}
 	var warning error
-	if adopt {
-		var err error
+	if have != "" && have == j.Index {
 		if warning, err = m.cache.Adopt(ctx, *place); err != nil {
 			return err
 		}
@@ -278,7 +297,13 @@ func (m *Manager) finishMake(ctx context.Context, v *Spec, root *os.Root, j *mak
 
 // makeEmpty makes the volume where there is none.
 func (m *Manager) makeEmpty(ctx context.Context, v *Spec, root *os.Root, j *making, place *indexcache.Place) error {
+	if err := m.step(ctx, "make empty"); err != nil {
+		return err
+	}
 	if err := errors.Join(root.RemoveAll(v.Parent), root.MkdirAll(v.Parent, 0o755)); err != nil {
+		return err
+	}
+	if err := m.step(ctx, "forget the index"); err != nil {
 		return err
 	}
 	if err := m.cache.Forget(*place); err != nil {
@@ -294,6 +319,18 @@ func (m *Manager) makeEmpty(ctx context.Context, v *Spec, root *os.Root, j *maki
 	}
 	j.Size = size
 	return nil
+}
+
+// indexTraces tells one index file of this machine from others, and from itself after a change; "": there is none.
+func indexTraces(place *indexcache.Place) (string, error) {
+	info, err := os.Lstat(place.Local())
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d bytes, %s", info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano)), nil
 }
 
 // appendLog writes the line of a making that replaced a volume, once.

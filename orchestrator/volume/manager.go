@@ -50,11 +50,13 @@ func New(o Options) (*Manager, error) {
 	if err := o.defaults(); err != nil {
 		return nil, err
 	}
-	root, mem, damaged, err := openMemory(o.State)
+	root, mem, damaged, err := openMemory(o.State, o.Look)
 	if err != nil {
 		return nil, err
 	}
-	if damaged != nil {
+	if damaged != nil && o.Look {
+		o.Log(Transition{Time: o.Clock.Now(), Note: "the state is damaged, and not looked at", Err: damaged})
+	} else if damaged != nil {
 		o.Log(Transition{Time: o.Clock.Now(), Note: "the state was damaged and is laid aside; the rotation begins anew", Err: damaged})
 	}
 	m := &Manager{o: o, root: root, mem: mem, turn: make(chan struct{}, 1)}
@@ -74,6 +76,9 @@ func (m *Manager) Close() error {
 	m.stopCopies()
 	return errors.Join(err, m.root.Close())
 }
+
+// Point is where the current volume is mounted, as the mount table has it.
+func (m *Manager) Point() string { return m.o.Point }
 
 // Current is the volume in use, nil if there is none.
 func (m *Manager) Current() *Current {

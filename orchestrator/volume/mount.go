@@ -94,7 +94,7 @@ func (m *Manager) raiseVolume(ctx context.Context, v *Spec, dir string, h how) (
 	stepCtx, end := within(ctx, m.o.Deadlines.Step, "look at the volume")
 	g, err := m.survey(stepCtx, v, dir)
 	if err == nil && !there {
-		err = m.indexFree(stepCtx, g)
+		err = m.indexFree(stepCtx, g.place)
 	}
 	if err == nil && !there {
 		err = m.preparePoint(stepCtx, h.point)

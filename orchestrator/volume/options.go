@@ -85,6 +85,7 @@ type Options struct {
 	State   string // directory of the state, absolute; made if it is missing
 	Index   string // directory of the indexes, absolute, on a fast disk; made if it is missing
 
+	Look      bool               // only Status will be called: New changes nothing, and the directory of the state must be there
 	Folders   []string           // made in a volume; nil: bazaar, bazaar.tmp
 	Jobs      Jobs               // nil: nobody uses the volume
 	Clock     orchestrator.Clock // nil: the system's

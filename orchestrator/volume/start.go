@@ -89,15 +89,18 @@ func (m *Manager) adopt(ctx context.Context) (*Current, error) {
 	if kind != m.o.Filesys {
 		return nil, fmt.Errorf("mount point %s is taken by %s (%s): unmount it, or give the volumes another mount point", m.o.Point, source, kind)
 	}
-	cur, err := m.recognise(ctx, source)
-	if err != nil {
-		return nil, err
+	cur, unread := m.recognise(ctx, source)
+	if cur == nil && unread != nil {
+		return nil, unread
 	}
 	if cur == nil {
 		return nil, fmt.Errorf("mount point %s is taken by volume %s, which is not in the settings: unmount it", m.o.Point, source)
 	}
 	m.begin(cur.Name)
-	if err = m.takeUp(ctx, cur, false); err == nil {
+	if err = unread; err == nil {
+		err = m.takeUp(ctx, cur, false)
+	}
+	if err == nil {
 		m.remember(func(mem *memory) {
 			if mem.Rotation.Current != cur.Name {
 				mem.Rotation = mem.Rotation.Tried(m.entries(), cur.Name)
@@ -151,17 +154,23 @@ func (m *Manager) openMounted(ctx context.Context, cur *Current) (orchestrator.S
 // answerPause is how often a daemon is asked that does not answer.
 const answerPause = 200 * time.Millisecond
 
-// recognise finds the volume of the settings that is mounted from this parent directory.
+// recognise finds the volume of the settings that is mounted from this parent directory. With a volume and an error the volume is it, and its disk cannot be read: it
+// has to be unmounted, so that another one can take its place.
 func (m *Manager) recognise(ctx context.Context, source string) (*Current, error) {
+	var unread *Current
+	var cause error
 	for i := range m.o.Volumes {
 		v := &m.o.Volumes[i]
 		dir, g, err := m.groundOf(ctx, v, source)
 		if err != nil {
-			return nil, err
+			unread, cause = &Current{Name: v.Name, Disk: dir, Parent: source, Point: m.o.Point}, errors.Join(cause, err)
 		}
 		if g != nil {
 			return &Current{Name: v.Name, ID: g.id, Disk: dir, Parent: source, Point: m.o.Point, place: g.place}, nil
 		}
+	}
+	if unread != nil {
+		return unread, cause
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

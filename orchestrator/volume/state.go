@@ -67,10 +67,12 @@ const (
 )
 
 // openMemory reads the state. One that is damaged is laid aside, and the work begins without: it says nothing that the kernel does not know but the order
-// of the rotation. damaged says that this was so.
-func openMemory(dir string) (root *os.Root, mem memory, damaged, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, mem, nil, fmt.Errorf("state of the volumes: %w", err)
+// of the rotation. damaged says that this was so. With look nothing is changed.
+func openMemory(dir string, look bool) (root *os.Root, mem memory, damaged, err error) {
+	if !look {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, mem, nil, fmt.Errorf("state of the volumes: %w", err)
+		}
 	}
 	root, err = os.OpenRoot(dir)
 	if err != nil {
@@ -79,7 +81,9 @@ func openMemory(dir string) (root *os.Root, mem memory, damaged, err error) {
 	data, err := statefile.Read(root, memoryFile, memoryLimit)
 	if err == nil {
 		if damaged = json.Unmarshal(data, &mem); damaged != nil {
-			mem, err = memory{}, root.Rename(memoryFile, memoryFile+".damaged")
+			if mem = (memory{}); !look {
+				err = root.Rename(memoryFile, memoryFile+".damaged")
+			}
 		}
 	} else if errors.Is(err, fs.ErrNotExist) {
 		err = nil

@@ -65,8 +65,11 @@ func (j *job) copyNow(ctx context.Context, m Mark) (done bool, err error) {
 		return false, err
 	}
 	err = statefile.Replace(j.parent, j.name(), 0o600, func(w io.Writer) error {
-		if m.Size, m.Sum, err = pump(ctx, w, f); err != nil {
+		if m.Size, m.Sum, err = pump(ctx, w, &watched{f, before}); err != nil {
 			return err
+		}
+		if ctx.Err() != nil { // whoever ended it may unmount the disk
+			return context.Cause(ctx)
 		}
 		return unchanged(f, before)
 	})
@@ -80,6 +83,19 @@ func (j *job) copyNow(ctx context.Context, m Mark) (done bool, err error) {
 		return false, err
 	}
 	return true, writeMark(j.parent, j.name()+markSuffix, m)
+}
+
+// watched is a file that must not change while it is read: reading ends with ErrChanging where it does, before all of it was copied in vain.
+type watched struct {
+	f      *os.File
+	before os.FileInfo
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	if err := unchanged(w.f, w.before); err != nil {
+		return 0, err
+	}
+	return w.f.Read(p)
 }
 
 // unchanged is ErrChanging if the file was written to since.
