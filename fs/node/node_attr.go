@@ -51,7 +51,7 @@ func (fs *FS) fillAttr(n *inode.Node, st *unix.Stat_t, out *fusefs.Attr) {
 }
 
 // present changes st from what lies below to what a user sees: the logical size,
-// the blocks that the file refers to, and the time of a write that is still on its way.
+// blocks made of it, and the time of a write that is still on its way.
 //
 // The data path is asked before the underlying file is looked at (again). The
 // other way round a flush in between would hide a write from both: not yet below
@@ -66,10 +66,8 @@ func (fs *FS) present(n *inode.Node, st *unix.Stat_t) {
 		return
 	}
 	var size int64
-	pending := false
 	if f := fs.cfg.Files.Find(uint64(n.ID)); f != nil {
 		mtime, dirty := f.Modified()
-		pending = dirty
 		size = f.Size()
 		fs.statAgain(n, st)
 		if dirty {
@@ -88,24 +86,10 @@ func (fs *FS) present(n *inode.Node, st *unix.Stat_t) {
 		}
 		size = known
 	}
-	below := st.Blocks
-	if pending {
-		below = 0
-	}
-	st.Size, st.Blksize = size, int64(fs.cfg.BlockSize)
-	st.Blocks = fs.blocks(size, below)
-}
-
-// blocks is st_blocks of a file of so many bytes, whose underlying file takes so many blocks. Where that has holes, so has the file: it refers to no more
-// blocks than entries have room in what is allocated below. That costs no look at the entries, and counts too many rather than too few: in steps of
-// a page of entries, and zeros that were written count as content. 0 blocks below: nothing is known, as of what has not arrived there yet.
-func (fs *FS) blocks(size, below int64) int64 {
 	block := uint64(fs.cfg.BlockSize)
-	n := (uint64(size) + block - 1) / block
-	if below > 0 {
-		n = min(n, uint64(below)*statBlock/uint64(fs.cfg.EntrySize))
-	}
-	return int64(n * (block / statBlock))
+	st.Size, st.Blksize = size, int64(block)
+	// Without holes, whatever there are: cp(1) reads and writes a file that seems to have some, and has the others cloned.
+	st.Blocks = int64((uint64(size) + block - 1) / block * block / statBlock)
 }
 
 // setModified sets the times as a write at t would have.

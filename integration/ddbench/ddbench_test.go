@@ -48,6 +48,7 @@ mount-full/128k ours-BLAKE3
 mount-empty/128k ours-BLAKE3
 ingest-known/128k/offline ours-BLAKE3 ours-TIGER
 ingest-known/128k/mounted ours-BLAKE3
+hash-cores/128k ours-BLAKE3 ours-TIGER
 archive-create ours-cp
 archive-next ours-cp
 archive-verify ours-cp

@@ -92,7 +92,7 @@ func (r *runResult) print(p *printer) {
 // code is the exit code that a round deserves, with what to do.
 func (r *runResult) code(asked []string) error {
 	failed := slices.ContainsFunc(r.Jobs, func(j service.Job) bool { return j.Ended && !j.Published && !j.Dropped })
-	behind := slices.ContainsFunc(r.Jobs, func(j service.Job) bool { return !j.Ended && j.Error != "" })
+	behind := slices.ContainsFunc(r.Jobs, func(j service.Job) bool { return !j.Ended && j.Error != "" && !j.Running }) // a second copy after a mismatch waits for nothing
 	for _, m := range r.Machines {
 		bad := m.Outcome == service.Failed && !slices.Contains(r.Later, m.Backup)
 		waits := slices.ContainsFunc(r.Jobs, func(j service.Job) bool { return j.Backup == m.Backup && !j.Ended })
