@@ -48,10 +48,9 @@ type span struct {
 const (
 	// pieceIn is how much is read and stored at a time (one block, where that is larger): it stays in a processor's cache.
 	pieceIn = 1 << 20
-	// windowIn is how much of a file a worker takes at a time, and maps at once.
-	windowIn = 16 << 20
-	// smallParts is which part of what is left a worker takes of a file near its end.
-	smallParts = 64
+	// windowIn is how much of a file a worker takes at a time, and maps at once: little, so that blocks lie in the order of the file, and as much as a huge page, which the
+	// kernel can map in one step.
+	windowIn = 2 << 20
 )
 
 // FromReader is an Input of unknown length, as a pipe.
@@ -158,9 +157,11 @@ func (q *fileFeed) next([]byte) (span, error) {
 	if q.at >= q.total {
 		return span{}, io.EOF
 	}
-	// Small ones near the end, so that all workers have something to do.
-	window := max((q.total-q.at)/smallParts/pieceIn*pieceIn, pieceIn, q.bs)
-	s := span{off: q.at, n: min(window, windowIn, q.data-q.at)}
+	window := int64(windowIn)
+	if q.total-q.at <= 2*windowIn {
+		window = pieceIn // so that all workers have something to do
+	}
+	s := span{off: q.at, n: min(max(window, q.bs), q.data-q.at)}
 	q.at += s.n
 	return s, nil
 }

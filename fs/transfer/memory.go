@@ -91,7 +91,7 @@ func (q *memoryFeed) next([]byte) (span, error) {
 	}
 	// Small ones near the end, so that all workers have something to do.
 	window := max((q.end-q.at)/int64(2*workersOf())/pieceIn*pieceIn, pieceIn, q.bs)
-	s := span{off: q.at, n: min(window, windowIn, q.end-q.at)}
+	s := span{off: q.at, n: min(window, max(windowIn, q.bs), q.end-q.at)}
 	q.at += s.n
 	return s, nil
 }

@@ -55,6 +55,7 @@ func TestVectors(t *testing.T) {
 		{"BLAKE3", "empty", nil, "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7"},
 		{"BLAKE3-256", "empty", nil, "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"},
 		{"BLAKE3-256", "abc", []byte("abc"), "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"},
+		{"BLAKE3-256", "16384 bytes", mod251[:16384], "f875d6646de28985646f34ee13be9a576fd515f76b5b0a26bb324735041ddde4"},
 		{"BLAKE3-256", "102400 bytes", mod251, "bc3e3d41a1146b069abffad3c0d44860cf664390afce4d9661f7902e7943e085"},
 	}
 	for _, tc := range tests {

@@ -16,7 +16,7 @@ var count = runtime.GOMAXPROCS(0)
 // Count returns how many processors the process may use, with the limits of its control group; or what the environment variable GOMAXPROCS says.
 func Count() int { return count }
 
-// Spare lets n more threads run Go code than there are processors. It counts from Count, so calls do not add up. Where the environment variable GOMAXPROCS is set the user has
+// Spare lets n more threads run Go code than there are processors; 0 takes that back, for work that waits for nothing. It counts from Count, so calls do not add up. Where the environment variable GOMAXPROCS is set the user has
 // decided, and nothing is done.
 func Spare(n int) {
 	if os.Getenv("GOMAXPROCS") == "" {

@@ -22,6 +22,10 @@ func TestSpare(t *testing.T) {
 	if have := cores.Count(); have != before {
 		t.Errorf("%d processors after Spare, want %d", have, before)
 	}
+	cores.Spare(0)
+	if have := runtime.GOMAXPROCS(0); have != before {
+		t.Errorf("%d threads after Spare(0), want %d", have, before)
+	}
 }
 
 func TestSpareLeavesTheUsersChoice(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"tresor/cmd/internal/cli"
 	"tresor/fs/transfer"
 	"tresor/index"
+	"tresor/index/cores"
 	"tresor/index/format"
 )
 
@@ -52,6 +53,7 @@ func (v *copyFile) storeIn(ctx context.Context, s Streams, from string, to store
 		return nil, unclean(err, p)
 	}
 	v.saysHow(s, "the volume is not mounted and is written by this process")
+	cores.Spare(0) // all threads hash, none waits for another: more of them than processors only get in each other's way, by 3 to 7 % (decision 0012)
 	err = v.store(ctx, s, vol, in, info, c)
 	if err == nil && v.verbose {
 		err = listStored(ctx, s, p, c.Path)
