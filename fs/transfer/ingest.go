@@ -36,7 +36,7 @@ func fillFrom(ctx context.Context, h *openfile.Handle, in Input, workers int, bs
 	if err != nil {
 		return 0, openfile.IngestCount{}, err
 	}
-	g := &ingest{crew: newCrew(ctx), feed: feed, bs: bs, meter: progress.New(show, "write", progress.Bytes, uint64(feed.known()))}
+	g := &ingest{crew: newCrew(ctx), feed: feed, bs: bs, meter: progress.New(show, "write", progress.Bytes, uint64(feed.known())), known: feed.known() >= hopeful}
 	in.hold()
 	err = g.work(workers, in.drop, func() func() {
 		to := h.NewIngest()
@@ -51,13 +51,7 @@ func fillFrom(ctx context.Context, h *openfile.Handle, in Input, workers int, bs
 // worker takes ranges until there are none.
 func (g *ingest) worker(to *openfile.Ingest) {
 	w := &worker{g: g, to: to, known: g.known}
-	if g.buffer == nil {
-		w.buf = make([]byte, max(pieceIn, g.bs))
-	} else {
-		var back func()
-		w.buf, back = g.buffer()
-		defer back()
-	}
+	defer w.giveBack()
 	defer func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -67,7 +61,7 @@ func (g *ingest) worker(to *openfile.Ingest) {
 		g.stored = append(g.stored, w.stored...)
 	}()
 	for !g.stopped() {
-		s, err := g.feed.next(w.buf)
+		s, err := g.feed.next(w.memory)
 		if errors.Is(err, io.EOF) {
 			return
 		}
@@ -96,10 +90,36 @@ type worker struct {
 	g     *ingest
 	to    *openfile.Ingest
 	buf   []byte
-	known bool // the last piece held nothing new, so the next one may not either
+	back  func() // gives buf back; nil: it is the worker's own
+	known bool   // the last piece held nothing new, so the next one may not either
 
 	stored  []uint64 // blocks of the file that were stored new, where they are to be listed
 	numbers []int    // scratch
+}
+
+// hopeful is from how many bytes on a file may be known before anything of it was looked at: where that is wrong, its first pieces were hashed in vain.
+const hopeful = 8 * pieceIn
+
+// memory is the worker's memory for a piece, or for as much as there is. It is not there before it is needed: known data does without, and fresh memory is slow.
+func (w *worker) memory() []byte {
+	switch g := w.g; {
+	case w.buf != nil:
+	case g.buffer != nil:
+		w.buf, w.back = g.buffer()
+	default:
+		n := max(pieceIn, g.bs)
+		if size := g.feed.known(); size > 0 {
+			n = min(n, (size+g.bs-1)/g.bs*g.bs)
+		}
+		w.buf = make([]byte, n)
+	}
+	return w.buf
+}
+
+func (w *worker) giveBack() {
+	if w.back != nil {
+		w.back()
+	}
 }
 
 // span stores a range, piece by piece. It returns false when the work is at an end.
@@ -117,7 +137,7 @@ func (w *worker) span(s span) bool {
 		if w.g.stopped() {
 			return false
 		}
-		n := min(int64(len(w.buf)), s.n-done)
+		n := min(max(pieceIn, w.g.bs), s.n-done)
 		// The source may hang: that is to happen in a call, see disk.Populate.
 		if w.known && done+n <= int64(len(window)) && disk.Populate(window[done:done+n]) == nil && w.hashed(window[done:done+n]) {
 			if err := w.g.feed.cut(); err != nil {
@@ -133,11 +153,12 @@ func (w *worker) span(s span) bool {
 				continue
 			}
 		}
-		if err := w.g.feed.read(w.buf[:n], s.off+done); err != nil {
+		buf := w.memory()[:n]
+		if err := w.g.feed.read(buf, s.off+done); err != nil {
 			w.g.fail(err)
 			return false
 		}
-		if !w.put(w.buf[:n], s.off+done) {
+		if !w.put(buf, s.off+done) {
 			return false
 		}
 		done += n

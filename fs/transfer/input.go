@@ -25,9 +25,9 @@ type Input interface {
 type feeder interface {
 	// known is the size as far as it is known before, in bytes.
 	known() int64
-	// next is the next range, which begins with a block; io.EOF behind the last one. Of a stream it is in buf then, of a file it is to be
+	// next is the next range, which begins with a block; io.EOF behind the last one. Of a stream it is in the caller's memory then, of a file it is to be
 	// read. What lies between two ranges is zeros.
-	next(buf []byte) (span, error)
+	next(memory func() []byte) (span, error)
 	// read fills p from off; what is missing is an error.
 	read(p []byte, off int64) error
 	// mapped shows whole blocks as memory, nil where that cannot be, until unmap.
@@ -83,7 +83,8 @@ func (r *reader) size() int64 {
 	return r.at
 }
 
-func (r *reader) next(buf []byte) (span, error) {
+func (r *reader) next(memory func() []byte) (span, error) {
+	buf := memory()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err != nil {
@@ -146,7 +147,7 @@ type fileFeed struct {
 func (q *fileFeed) known() int64 { return q.total }
 func (q *fileFeed) size() int64  { return q.total }
 
-func (q *fileFeed) next([]byte) (span, error) {
+func (q *fileFeed) next(func() []byte) (span, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.at >= q.data {

@@ -83,7 +83,7 @@ func (q *memoryFeed) known() int64 { return q.end - q.off }
 func (q *memoryFeed) size() int64  { return q.end }
 func (*memoryFeed) cut() error     { return nil }
 
-func (q *memoryFeed) next([]byte) (span, error) {
+func (q *memoryFeed) next(func() []byte) (span, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.at >= q.end {

@@ -10,7 +10,6 @@ import (
 	"crypto/sha1"
 	"errors"
 	"fmt"
-
 )
 
 // ErrUnknown is what Lookup wraps for a name that is none of Names and no alias.

@@ -142,7 +142,7 @@ func Stale(fs disk.FS, dir, name string, c *format.Config) (bool, error) {
 			return nil
 		}
 	}
-	have, err := contentOf([2]int{int((g.BlockCount + 7) / 8), int(g.EntryCount) * g.EntrySize},
+	have, err := contentOf(contentChunk, [2]int{int((g.BlockCount + 7) / 8), int(g.EntryCount) * g.EntrySize},
 		[2]func(from, to int, p []byte, do func(p []byte)) error{part(c.FreeblockOffset), part(c.NodeOffset)})
 	return err == nil && have != want, err
 }
@@ -156,7 +156,7 @@ func (x *File) Content(copyPages func(first, last format.Slot, do func())) strin
 	x.flush.Lock()
 	defer x.flush.Unlock()
 	size := x.cfg.NodeSize
-	sum, _ := contentOf([2]int{len(x.written), len(x.slots)}, [2]func(from, to int, p []byte, do func(p []byte)) error{
+	sum, _ := contentOf(0, [2]int{len(x.written), len(x.slots)}, [2]func(from, to int, p []byte, do func(p []byte)) error{
 		func(from, to int, _ []byte, do func(p []byte)) error {
 			do(x.written[from:to])
 			return nil
@@ -170,8 +170,8 @@ func (x *File) Content(copyPages func(first, last format.Slot, do func())) strin
 }
 
 // contentOf hashes the two parts of an index in chunks, on all processors, and then their hashes. show calls do with the bytes [from, to) of
-// its part, for which it may use p.
-func contentOf(sizes [2]int, show [2]func(from, to int, p []byte, do func(p []byte)) error) (string, error) {
+// its part, for which it may use p, scratch bytes of memory.
+func contentOf(scratch int, sizes [2]int, show [2]func(from, to int, p []byte, do func(p []byte)) error) (string, error) {
 	type chunk struct{ part, from, to int }
 	var chunks []chunk
 	var list []byte // what the hash of hashes is of
@@ -189,7 +189,7 @@ func contentOf(sizes [2]int, show [2]func(from, to int, p []byte, do func(p []by
 	var workers sync.WaitGroup
 	for range min(cores.Count(), len(chunks)) {
 		workers.Go(func() {
-			p := make([]byte, contentChunk)
+			p := make([]byte, scratch)
 			for i := int(next.Add(1)) - 1; i < len(chunks) && failed.Load() == nil; i = int(next.Add(1)) - 1 {
 				c := chunks[i]
 				err := show[c.part](c.from, c.to, p, func(p []byte) {
