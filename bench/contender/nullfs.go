@@ -14,6 +14,8 @@ type nullFS struct {
 	sizes [1 << 12]atomic.Uint64 // of files, by node id less firstFile; names that collide share one
 }
 
+func newNullFS() *nullFS { return &nullFS{RawFileSystem: fusefs.NewDefaultRawFileSystem()} }
+
 const firstFile = 2
 
 func nullNode(name string) uint64 {
@@ -55,8 +57,16 @@ func (n *nullFS) Open(_ <-chan struct{}, in *fusefs.OpenIn, out *fusefs.OpenOut)
 	if in.Flags&unix.O_TRUNC != 0 && in.NodeId >= firstFile {
 		n.size(in.NodeId).Store(0)
 	}
-	out.OpenFlags = fusefs.FOPEN_DIRECT_IO | fusefs.FOPEN_PARALLEL_DIRECT_WRITES
+	out.OpenFlags = openFlags(in.Flags)
 	return fusefs.OK
+}
+
+// openFlags are those that a mount of ours answers: who only reads, and not with O_DIRECT, reads through the kernel's cache, which keeps what it has.
+func openFlags(flags uint32) uint32 {
+	if flags&unix.O_ACCMODE == unix.O_RDONLY && flags&unix.O_DIRECT == 0 {
+		return fusefs.FOPEN_KEEP_CACHE | fusefs.FOPEN_NOFLUSH
+	}
+	return fusefs.FOPEN_DIRECT_IO | fusefs.FOPEN_PARALLEL_DIRECT_WRITES
 }
 
 func (n *nullFS) Write(_ <-chan struct{}, in *fusefs.WriteIn, data []byte) (uint32, fusefs.Status) {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/fs/node"
+	"tresor/index/cores"
 )
 
 // The kinds of Served, and the first argument by which ddbench becomes the server of one.
@@ -27,8 +28,9 @@ func Serve(ctx context.Context, kind, point, below string) error {
 	var err error
 	switch kind {
 	case Null:
-		if s, err = serveNull(point); err == nil {
-			err = node.SetReadAhead(point, 1<<20) // as the mount of a volume does
+		spare()
+		if s, err = serveNull(point, newNullFS()); err == nil {
+			err = node.SetReadAhead(point, readAhead)
 		}
 	case Loopback:
 		s, err = serveLoopback(point, below)
@@ -43,10 +45,16 @@ func Serve(ctx context.Context, kind, point, below string) error {
 	return nil
 }
 
-func serveNull(point string) (*fusefs.Server, error) {
+// readAhead is that of a mount of a volume (package fs), in bytes.
+const readAhead = 8 << 20
+
+// spare gives the null server as many threads for its processors as the ddumbfs program gives its daemon. The library's own example is left as it comes.
+func spare() { cores.Spare(cores.Waiting) }
+
+func serveNull(point string, files fusefs.RawFileSystem) (*fusefs.Server, error) {
 	o := new(node.FS).MountOptions(Null, nil) // those of a mount of ours, whatever they become
 	o.Logger = nil
-	s, err := fusefs.NewServer(&nullFS{RawFileSystem: fusefs.NewDefaultRawFileSystem()}, point, o)
+	s, err := fusefs.NewServer(files, point, o)
 	if err != nil {
 		return nil, err
 	}

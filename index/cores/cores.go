@@ -16,6 +16,10 @@ var count = runtime.GOMAXPROCS(0)
 // Count returns how many processors the process may use, with the limits of its control group; or what the environment variable GOMAXPROCS says.
 func Count() int { return count }
 
+// Waiting is how many threads wait for the disk at a time, in a server that reads past the page cache, while others have work for the processors. What is measured beside such a server gets as
+// many to spare.
+const Waiting = 6
+
 // Spare lets n more threads run Go code than there are processors; 0 takes that back, for work that waits for nothing. It counts from Count, so calls do not add up. Where the environment variable GOMAXPROCS is set the user has
 // decided, and nothing is done.
 func Spare(n int) {
