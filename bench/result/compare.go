@@ -13,13 +13,16 @@ import (
 
 // Delta is one line of a comparison of two runs: a series that both have, in the same unit.
 type Delta struct {
-	Workload, Contender string
-	Unit                Unit
-	A, B                Estimate
-	Change              float64 // median of B by median of A, less 1
-	P                   float64 // that samples as different as these come from the same distribution (Mann-Whitney U test, two-sided)
-	Significant         bool    // P is below 0.05
-	Note                string  // why the test cannot tell, such as too few samples
+	Workload    string   `json:"workload"`
+	Contender   string   `json:"contender"`
+	Unit        Unit     `json:"unit"`
+	A           Estimate `json:"a"`
+	B           Estimate `json:"b"`
+	Change      float64  `json:"change"`         // median of B by median of A, less 1
+	P           float64  `json:"p"`              // that samples as different as these come from the same distribution (Mann-Whitney U test, two-sided)
+	Significant bool     `json:"significant"`    // P is below 0.05
+	Spread      Spread   `json:"spread"`         // whether the intervals have something in common
+	Note        string   `json:"note,omitempty"` // why the test cannot tell, such as too few samples
 }
 
 // Better tells that B is better than A: a change the test is sure of, in the direction of the unit.
@@ -61,6 +64,7 @@ func delta(a, b *Series) Delta {
 	d.Change = d.B.Median/d.A.Median - 1
 	test := benchmath.AssumeNothing.Compare(sample(a.Values()), sample(b.Values()))
 	d.P, d.Significant = test.P, test.P < test.Alpha
+	d.Spread = spreadOf(d.A, d.B)
 	if len(test.Warnings) > 0 {
 		d.Note = test.Warnings[0].Error()
 	}
@@ -68,8 +72,8 @@ func delta(a, b *Series) Delta {
 }
 
 // Sides splits a run that had two programs as contenders into two runs that Compare can compare. Contenders "A:NAME" and "A:NAME-HASH" go
-// to the first as "ours" and "ours-HASH", those with B to the second; all others (ceilings) are left out. The revisions of the two are the names. ok is
-// false if one side is empty.
+// to the first as "ours" and "ours-HASH", those with B to the second; all others (ceilings) are left out. The revisions of the two are the names, their programs
+// say more. ok is false if one side is empty.
 func (r *Run) Sides() (a, b *Run, ok bool) {
 	a, b = r.side("A:"), r.side("B:")
 	return a, b, len(a.Series) > 0 && len(b.Series) > 0
@@ -78,6 +82,7 @@ func (r *Run) Sides() (a, b *Run, ok bool) {
 func (r *Run) side(prefix string) *Run {
 	out := *r
 	out.Series, out.Revision = nil, Revision{}
+	out.Programs = slices.DeleteFunc(slices.Clone(r.Programs), func(p Program) bool { return !strings.HasPrefix(p.Label, prefix) })
 	for _, s := range r.Series {
 		name, ok := strings.CutPrefix(s.Contender, prefix)
 		if !ok {
@@ -97,17 +102,17 @@ func (r *Run) side(prefix string) *Run {
 }
 
 // WriteText prints the comparison, a line for each series: medians with spread, change in per cent or "~" where it is not significant, p, numbers of
-// samples. Below them is the geometric mean of the changes of ours, significant or not. It says so where the runs were made on different machines, and
-// where contenders changed that are the same in both.
+// samples, and whether the intervals are disjoint. Below them is the geometric mean of the changes of ours, significant or not. It says so where the runs were made on different machines, and
+// where contenders changed that are the same in both. Its last line is how many series agree within their stated spread.
 func (c Comparison) WriteText(w io.Writer) error {
 	t := &printer{w: w}
 	c.header(t)
 	tw := tabwriter.NewWriter(t, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(tw, "workload\tcontender\tA\tB\tB to A\t\tp, n\n")
+	fmt.Fprintf(tw, "workload\tcontender\tA\tB\tB to A\t\tintervals\tp, n\n")
 	for _, d := range c.Deltas {
 		s := ScaleOf(d.Unit, d.A.Median)
-		fmt.Fprintf(tw, "%s\t%s\t%s %s\t%s %s %s\t%s\t%s\t%s\n", d.Workload, d.Contender, s.Format(d.A.Median), d.A.spread(),
-			s.Format(d.B.Median), d.B.spread(), s.Name, d.change(), d.verdict(), d.test())
+		fmt.Fprintf(tw, "%s\t%s\t%s %s\t%s %s %s\t%s\t%s\t%s\t%s\n", d.Workload, d.Contender, s.Format(d.A.Median), d.A.spread(),
+			s.Format(d.B.Median), d.B.spread(), s.Name, d.change(), d.verdict(), d.intervals(), d.test())
 	}
 	if m, ok := c.geometricMean(); ok {
 		fmt.Fprintf(tw, "geometric mean of all gains of ours\t\t\t\t%+.2f%%\n", 100*(m-1))
@@ -124,6 +129,8 @@ func (c Comparison) WriteText(w io.Writer) error {
 	for _, s := range c.OnlyB {
 		t.printf("only in B: %s\n", s)
 	}
+	a := c.Agreements()
+	t.printf("agree within their stated spread: %s (ours %s, ceilings %s, others %s)\n", a.All, a.Ours, a.Ceilings, a.Others)
 	return t.done("print comparison")
 }
 

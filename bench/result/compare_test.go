@@ -83,6 +83,55 @@ func TestCompareFalseAlarms(t *testing.T) {
 	}
 }
 
+// TestAgreements: intervals with a common value agree, those without do not, and a single sample states no spread. Each series is of one kind.
+func TestAgreements(t *testing.T) {
+	a, b := newRun(), newRun()
+	for _, c := range []struct {
+		contender string
+		a, b      []float64
+		spread    Spread
+	}{
+		{"ours-BLAKE3", []float64{1, 2, 3, 4, 5}, []float64{5, 6, 7, 8, 9}, Overlapping},
+		{"ours-TIGER", []float64{6, 7, 8, 9, 10}, []float64{1, 2, 3, 4, 5}, Disjoint},
+		{"raw", []float64{1, 2}, []float64{3, 4}, Disjoint}, // of which the test cannot say anything
+		{"null", []float64{4, 4, 4}, []float64{4, 4, 4}, Overlapping},
+		{"loopback", []float64{4, 4, 4}, []float64{5}, NoSpread},
+		{"plain-loop", []float64{1, 9}, []float64{4, 5}, Overlapping},
+		{"BLAKE3", []float64{1}, []float64{1}, NoSpread},
+	} {
+		for side, values := range map[*Run][]float64{a: c.a, b: c.b} {
+			for round, v := range values {
+				if err := side.AddSample("w", c.contender, Seconds, Sample{Round: round, Value: v}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, cmp := range []Comparison{Compare(a, b), Compare(b, a)} {
+			if d := cmp.Deltas[len(cmp.Deltas)-1]; d.Spread != c.spread {
+				t.Errorf("%s: have %s, want %s", c.contender, d.Spread, c.spread)
+			}
+		}
+	}
+	want := Agreements{All: Agreement{3, 5}, Ours: Agreement{1, 2}, Ceilings: Agreement{1, 2}, Others: Agreement{1, 1}}
+	if have := Compare(a, b).Agreements(); have != want {
+		t.Errorf("have %+v, want %+v", have, want)
+	}
+}
+
+// TestCompareJSON: what the text says is there as well.
+func TestCompareJSON(t *testing.T) {
+	a, b := exampleRun(t), exampleRun(t)
+	for i := range b.Find("read-warm/128k/1", "raw").Samples {
+		b.Find("read-warm/128k/1", "raw").Samples[i].Value *= 2
+	}
+	b.Void = "busy"
+	var out bytes.Buffer
+	if err := Compare(a, b).WriteJSON(&out); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "compare.json", out.Bytes())
+}
+
 func TestCompareText(t *testing.T) {
 	a, b := exampleRun(t), exampleRun(t)
 	b.Revision = Revision{Git: "0123456789abcdef0123456789abcdef01234567"}
@@ -123,12 +172,16 @@ func TestOrder(t *testing.T) {
 
 func TestSides(t *testing.T) {
 	r := newRun()
+	r.Programs = []Program{{Label: "A:v1.0-rc1", Revision: Revision{Git: "11"}}, {Label: "B:abc", Revision: Revision{Git: "22"}}}
 	for _, c := range []string{"null", "A:v1.0-rc1-BLAKE3", "B:abc-BLAKE3", "A:v1.0-rc1-cp", "B:abc-cp", "A:v1.0-rc1", "B:abc"} {
 		fill(t, r, "w", c, Seconds, 1)
 	}
 	a, b, ok := r.Sides()
 	if !ok || a.Revision.Git != "v1.0-rc1" || b.Revision.Git != "abc" {
 		t.Fatalf("%v: %q, %q", ok, a.Revision.Git, b.Revision.Git)
+	}
+	if len(a.Programs) != 1 || len(b.Programs) != 1 || a.Programs[0].Revision.Git != "11" || b.Programs[0].Revision.Git != "22" {
+		t.Errorf("programs: have %v and %v, want that of the side", a.Programs, b.Programs)
 	}
 	c := Compare(a, b)
 	if len(c.Deltas) != 3 || len(c.OnlyA)+len(c.OnlyB) != 0 || c.Deltas[0].Contender != "ours-BLAKE3" || c.Deltas[1].Contender != "ours-cp" {

@@ -10,6 +10,7 @@ import (
 
 func TestJSON(t *testing.T) {
 	want := exampleRun(t)
+	want.Programs = []Program{{Label: "ours", Path: "/bin/ddumbfs", Revision: want.Revision}}
 	want.Void = "null write 2.1 GB/s, want 3.5"
 	var text bytes.Buffer
 	if err := want.WriteJSON(&text); err != nil {
@@ -103,7 +104,7 @@ func FuzzReadJSON(f *testing.F) {
 			return
 		}
 		var out bytes.Buffer
-		for _, err := range []error{r.WriteTable(&out), Compare(r, r).WriteText(&out), r.WriteJSON(&out)} {
+		for _, err := range []error{r.WriteTable(&out), Compare(r, r).WriteText(&out), Compare(r, r).WriteJSON(&out), r.WriteJSON(&out)} {
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -45,8 +45,9 @@ type Run struct {
 	Started  time.Time         `json:"started"`
 	Took     float64           `json:"took_seconds"`
 	Machine  Machine           `json:"machine"`
-	Revision Revision          `json:"revision"`
-	Options  map[string]string `json:"options"` // of the run, as given and by default: name without dashes, value
+	Revision Revision          `json:"revision"`           // of the first program
+	Programs []Program         `json:"programs,omitempty"` // all that were measured, in the order given
+	Options  map[string]string `json:"options"`            // of the run, as given and by default: name without dashes, value
 	Void     string            `json:"void,omitempty"`
 	Series   []*Series         `json:"series"` // in the order in which they were first measured
 	Skipped  []Skipped         `json:"skipped,omitempty"`
@@ -62,6 +63,13 @@ type Machine struct {
 	GoFuse     string `json:"go_fuse"`
 	FileSystem string `json:"file_system"` // type of that of the directory, such as "ext4"
 	Device     string `json:"device"`      // below it, as mountinfo says
+}
+
+// Program is a ddumbfs program that was measured: its contenders are LABEL-HASH.
+type Program struct {
+	Label    string   `json:"label"`
+	Path     string   `json:"path"`
+	Revision Revision `json:"revision"`
 }
 
 // Revision is what was measured.

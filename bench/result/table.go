@@ -30,6 +30,13 @@ func (r *Run) WriteTable(w io.Writer) error {
 
 func (r *Run) printHead(p *printer) {
 	p.printf("ddbench, %s, %s, took %.0f s\n", r.Subject(), r.Started.UTC().Format("2006-01-02 15:04 MST"), r.Took)
+	if len(r.Programs) > 1 {
+		var list []string
+		for _, g := range r.Programs {
+			list = append(list, g.Label+" "+g.Revision.Short())
+		}
+		p.printf("%s", wrap("programs: "+strings.Join(list, ", "), 2))
+	}
 	p.printf("%s", wrap(r.Machine.String(), 2))
 	if r.Void != "" {
 		p.printf("%s", wrap("VOID: "+r.Void, 2))

@@ -17,6 +17,19 @@ func TestTable(t *testing.T) {
 	golden(t, "table.golden", out.Bytes())
 }
 
+// TestTablePrograms: a run of several programs says what each of them was.
+func TestTablePrograms(t *testing.T) {
+	r := exampleRun(t)
+	r.Programs = []Program{{Label: "A:old", Path: "/a", Revision: Revision{Git: strings.Repeat("ab", 20)}}, {Label: "B:new", Path: "/b", Revision: r.Revision}}
+	var out bytes.Buffer
+	if err := r.WriteTable(&out); err != nil {
+		t.Fatal(err)
+	}
+	if want := "programs: A:old abababa, B:new 7e9f0ea+"; !strings.Contains(out.String(), want) {
+		t.Errorf("%q is missing:\n%s", want, &out)
+	}
+}
+
 func TestVoidTable(t *testing.T) {
 	r := newRun()
 	r.Void = "null write at 1 MiB 2.10 GB/s, below 3.5: the machine was busy"
@@ -77,9 +90,10 @@ func (d *fullDisk) Write(b []byte) (int, error) {
 func TestPrintErrors(t *testing.T) {
 	r := exampleRun(t)
 	for name, write := range map[string]func(*fullDisk) error{
-		"table":      func(d *fullDisk) error { return r.WriteTable(d) },
-		"comparison": func(d *fullDisk) error { return Compare(r, r).WriteText(d) },
-		"JSON":       func(d *fullDisk) error { return r.WriteJSON(d) },
+		"table":            func(d *fullDisk) error { return r.WriteTable(d) },
+		"comparison":       func(d *fullDisk) error { return Compare(r, r).WriteText(d) },
+		"comparison, JSON": func(d *fullDisk) error { return Compare(r, r).WriteJSON(d) },
+		"JSON":             func(d *fullDisk) error { return r.WriteJSON(d) },
 	} {
 		for after := 0; after < 1500; after += 100 {
 			if err := write(&fullDisk{after}); err == nil || !strings.Contains(err.Error(), "no space") {

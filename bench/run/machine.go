@@ -67,6 +67,14 @@ func fileSystem(dir string) (kind, device string) {
 	return kind, device
 }
 
+// revisions of all programs, in the order given.
+func (o *Options) revisions() (list []result.Program) {
+	for _, p := range o.Programs {
+		list = append(list, result.Program{Label: p.Label, Path: p.Path, Revision: revision(p.Path)})
+	}
+	return list
+}
+
 // revision of a program, from what the Go linker wrote into it.
 func revision(program string) (r result.Revision) {
 	info, err := buildinfo.ReadFile(program)

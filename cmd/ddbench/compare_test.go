@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,6 +52,36 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// TestCompareJSON: --json writes what is printed to a file as well, before or after the records.
+func TestCompareJSON(t *testing.T) {
+	dir := t.TempDir()
+	one, two := record(t, dir, "one", "ours-BLAKE3"), record(t, dir, "two", "null", "ours-BLAKE3")
+	for i, args := range [][]string{{"--json", "FILE", one, two}, {one, two, "--json=FILE"}} {
+		file := filepath.Join(dir, fmt.Sprint("out-", i))
+		for j := range args {
+			args[j] = strings.Replace(args[j], "FILE", file, 1)
+		}
+		var out bytes.Buffer
+		if err := compare(args, &out); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var have struct {
+			Series     []struct{ Contender, Spread string }
+			Agreements result.Agreements `json:"agree_within_their_stated_spread"`
+		}
+		if err := json.Unmarshal(text, &have); err != nil || len(have.Series) != 1 || have.Series[0].Spread != "disjoint" || have.Agreements.Ours.Of != 1 {
+			t.Errorf("have %+v, %v", have, err)
+		}
+		if want := "agree within their stated spread: 0 of 1 (ours 0 of 1"; !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing:\n%s", want, &out)
+		}
+	}
+}
+
 func TestCompareErrors(t *testing.T) {
 	dir := t.TempDir()
 	one := record(t, dir, "one", "ours-BLAKE3")
@@ -64,6 +96,7 @@ func TestCompareErrors(t *testing.T) {
 	}{
 		"no file":        {nil, "want one or two records", cli.ExitUsage},
 		"three files":    {[]string{one, one, one}, "want one or two records", cli.ExitUsage},
+		"no such option": {[]string{"--none", one, one}, "unknown flag", cli.ExitUsage},
 		"no such file":   {[]string{one, filepath.Join(dir, "none")}, "no such file", cli.ExitNoVolume},
 		"another format": {[]string{future, one}, "format 99, want 1", cli.ExitFailure},
 		"no sides":       {[]string{one}, "none of its programs", cli.ExitFailure},
