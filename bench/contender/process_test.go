@@ -81,6 +81,23 @@ func TestTail(t *testing.T) {
 	}
 }
 
+// TestScrubLacks: a program that does not know the verb, and one of the original, are no failure; bad blocks are.
+func TestScrubLacks(t *testing.T) {
+	for code, lacks := range map[string]bool{"2": true, "4": false} {
+		program := filepath.Join(t.TempDir(), "ddumbfs")
+		if err := os.WriteFile(program, []byte("#!/bin/sh\nexit "+code+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		_, err := NewVolume(VolumeOptions{Base: t.TempDir(), Tools: Ours(program)}).Scrub(context.Background())
+		if err == nil || errors.Is(err, ErrLacks) != lacks {
+			t.Errorf("exit code %s: have %v, want ErrLacks %v", code, err, lacks)
+		}
+	}
+	if _, err := NewVolume(VolumeOptions{}).Scrub(context.Background()); !errors.Is(err, ErrLacks) {
+		t.Errorf("without the verb: have %v", err)
+	}
+}
+
 // TestOriginal: what a directory lacks is named.
 func TestOriginal(t *testing.T) {
 	dir := t.TempDir()

@@ -12,6 +12,8 @@ import (
 // Tools are the command lines of the programs that make, serve and check volumes; arguments follow.
 type Tools struct {
 	Mkfs, Fsck, Copy []string
+	// Scrub is nil where there is none.
+	Scrub []string
 	// Reclaim is nil where a special file of the mount starts it.
 	Reclaim []string
 	// Mount serves the volume in the foreground.
@@ -22,7 +24,7 @@ type Tools struct {
 func Ours(program string) Tools {
 	verb := func(name string) []string { return slices.Clip([]string{program, name}) }
 	return Tools{
-		Mkfs: verb("mkfs"), Fsck: verb("fsck"), Copy: verb("cp"), Reclaim: verb("reclaim"),
+		Mkfs: verb("mkfs"), Fsck: verb("fsck"), Copy: verb("cp"), Scrub: verb("scrub"), Reclaim: verb("reclaim"),
 		Mount: func(parent, point string) []string { return []string{program, "mount", "--foreground", parent, point} },
 	}
 }

@@ -147,6 +147,23 @@ func (v *Volume) Check(ctx context.Context, hashes bool) (time.Duration, error) 
 	return cpu, err
 }
 
+// CheckHashes is Check with hashes.
+func (v *Volume) CheckHashes(ctx context.Context) (time.Duration, error) { return v.Check(ctx, true) }
+
+// Scrub reads and proves all stored blocks, and returns the CPU time of the command. Bad blocks are an error. The volume must not be mounted. A program that has no such verb
+// is ErrLacks.
+func (v *Volume) Scrub(ctx context.Context) (time.Duration, error) {
+	if v.tools.Scrub == nil {
+		return 0, ErrLacks
+	}
+	_, cpu, err := command(ctx, nil, append(v.tools.Scrub, "--reset", v.Parent())...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == exitUsage {
+		err = fmt.Errorf("%w: %w", ErrLacks, err)
+	}
+	return cpu, err
+}
+
 // CopyIn stores a file past the mount, and returns the CPU time of the command. Where the volume is mounted and the program cannot do that it
 // is ErrLacks.
 func (v *Volume) CopyIn(ctx context.Context, file, name string) (time.Duration, error) {
@@ -158,8 +175,11 @@ func (v *Volume) CopyIn(ctx context.Context, file, name string) (time.Duration, 
 	return cpu, err
 }
 
-// exitBusy is the exit code of our programs for a volume that somebody uses.
-const exitBusy = 3
+// Exit codes of our programs: a verb or option that is not known, and a volume that somebody uses.
+const (
+	exitUsage = 2
+	exitBusy  = 3
+)
 
 // CopyOut writes a stored file without the mount, and returns the CPU time of the command.
 func (v *Volume) CopyOut(ctx context.Context, name, file string) (time.Duration, error) {

@@ -136,7 +136,7 @@ func TestCompareText(t *testing.T) {
 	a, b := exampleRun(t), exampleRun(t)
 	b.Revision = Revision{Git: "0123456789abcdef0123456789abcdef01234567"}
 	for _, s := range b.Series {
-		factor := map[string]float64{"write-known/128k/1": 1.2, "check/128k": 1.5, "read-warm/128k/1": 0.99, "rand-write/4k/1": 0.5}[s.Workload]
+		factor := map[string]float64{"write-known/128k/1": 1.2, "check/128k": 1.5, "read-warm/128k/1": 0.99, "rand-overwrite/4k/1": 0.5}[s.Workload]
 		for i := range s.Samples {
 			if factor != 0 {
 				s.Samples[i].Value *= factor

@@ -32,7 +32,8 @@ func subjects() map[string]words {
 		"read-cold":       {subject: "read after dropped caches"},
 		"vm-first":        {"store a file system image, fsync at the end", "into an empty volume"},
 		"vm-next":         {"store a file system image, fsync at the end", "its successor after changes"},
-		"rand-write":      {"4 KiB at random, one thread", "overwrite"},
+		"rand-overwrite":  {"4 KiB at random, one thread", "overwrite, fsync at the end"},
+		"rand-write":      {"4 KiB at random, one thread", "overwrite"}, // of older records: the end was not counted
 		"rand-read":       {"4 KiB at random, one thread", "read, O_DIRECT"},
 		"small-create":    {"files of up to 4 KiB", "create"},
 		"small-list":      {"files of up to 4 KiB", "list"},
@@ -41,6 +42,7 @@ func subjects() map[string]words {
 		"small-delete":    {"files of up to 4 KiB", "delete"},
 		"check":           {"check without hashes", "fsck -c"},
 		"check-hashes":    {"check with all hashes, after dropped caches", "fsck -C"},
+		"scrub":           {"scrub of a volume at rest, after dropped caches", "ddumbfs scrub --reset"},
 		"reclaim":         {subject: "reclaim while mounted"},
 		"mount-empty":     {"mount", "empty volume"},
 		"mount-full":      {"mount", "volume with data"},

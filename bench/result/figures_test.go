@@ -27,22 +27,23 @@ func TestOutcomes(t *testing.T) {
 		bound, ratio, must, aim float64
 		verdict                 Verdict
 	}{
-		"write, known, one writer":          {12e9 / 7, 1.4, 1.3, 1.6, Met},
-		"write, known, four writers":        {12e9 / 7, 1.4, 1.4, 1.7, Met},
-		"write, unique, fsync at the end":   {1.4e9, 1.3 / 1.4, 0.85, 1, Met},
-		"ingest, known, SHA1":               {3.6e9, 3.4 / 3.6, 0.9, 0, Met},
-		"ingest, known, TIGER":              {1.9e9, 1.4 / 1.9, 0.9, 0, NotMet},
-		"4 KiB random overwrite":            {12000, 7.5, 0.8, 5, MetAim},
-		"read, direct I/O":                  {8e9, 3.9 / 8, 0.5, 0.7, NotMet},
-		"read, kernel's cache, second pass": {9e9, 8. / 9, 0.9, 1, NotMet},
-		"read, cold, verify=first":          {1.7e9, 1.5 / 1.7, 0.85, 1, Met},
-		"ingest, known, volume at rest":     {6e9, 5.5 / 6, 0.85, 0.95, Met},
-		"ingest, known, mounted volume":     {0, 0, 0.85, 0.95, NotMeasured},
-		"fsck -C, cold":                     {1.7e9, 1.6 / 1.7, 0.85, 1, Met},
-		"memory beside the index, 1 TiB":    {64 << 20, 101e6 / (64 << 20), 2, 1, Met},
-		"small files, create":               {20000, 0.65, 0.5, 0.8, Met},
-		"small files, stat":                 {0, 0, 0.5, 0.8, NotMeasured},
-		"scrub":                             {0, 0, 0, 0, NotMeasured},
+		"write, known, one writer":                 {12e9 / 7, 1.4, 1.3, 1.6, Met},
+		"write, known, four writers":               {12e9 / 7, 1.4, 1.4, 1.7, Met},
+		"write, unique, fsync at the end":          {1.4e9, 1.3 / 1.4, 0.85, 1, Met},
+		"ingest, known, volume at rest, SHA1":      {3.6e9, 3.4 / 3.6, 0.9, 0, Met},
+		"ingest, known, volume at rest, TIGER":     {1.9e9, 1.4 / 1.9, 0.9, 0, NotMet},
+		"4 KiB random overwrite, fsync at the end": {12000, 7.5, 0.8, 5, MetAim},
+		"read, direct I/O":                         {8e9, 3.9 / 8, 0.5, 0.7, NotMet},
+		"read, kernel's cache, second pass":        {9e9, 8. / 9, 0.9, 1, NotMet},
+		"read, cold, verify=first":                 {1.7e9, 1.5 / 1.7, 0.85, 1, Met},
+		"ingest, known, volume at rest":            {6e9, 5.5 / 6, 0.85, 0.95, Met},
+		"ingest, known, mounted volume":            {0, 0, 0.85, 0.95, NotMeasured},
+		"fsck -C, cold":                            {1.7e9, 1.6 / 1.7, 0.85, 1, Met},
+		"memory beside the index, 1 TiB":           {64 << 20, 101e6 / (64 << 20), 2, 1, Met},
+		"create, 10 000 small files":               {20000, 0.65, 0.5, 0.8, Met},
+		"stat, 10 000 small files":                 {0, 0, 0.5, 0.8, NotMeasured},
+		"scrub, cold, volume at rest":              {1.6e9, 1.25, 0.85, 1, MetAim},
+		"check -c of 20 million entries":           {0, 0, 0, 0, NotMeasured},
 	} {
 		o := outcomeOf(t, r, name)
 		// 1.4 of 1.4 is decided by the last bit.
@@ -52,6 +53,33 @@ func TestOutcomes(t *testing.T) {
 		if !near(o.Bound, want.bound) || !near(o.Ratio.Median, want.ratio) || !near(o.Must, want.must) || !near(o.Aim, want.aim) {
 			t.Errorf("%s: have %+v, want %+v", name, o, want)
 		}
+	}
+}
+
+// TestFigureNames: the number of small files is that of the run; an old record that does not tell has none.
+func TestFigureNames(t *testing.T) {
+	for have, want := range map[string]string{"300": "list, 300 small files", "1000": "list, 1 000 small files", "1234567": "list, 1 234 567 small files", "": "list, small files"} {
+		r := newRun()
+		r.Options["small-files"] = have
+		outcomeOf(t, r, want)
+	}
+}
+
+// TestBeside: a bound for information decides nothing, and is not missed.
+func TestBeside(t *testing.T) {
+	const name = "ingest, known, volume at rest"
+	r := exampleRun(t)
+	with := outcomeOf(t, r, name)
+	if !near(with.Beside, 5.5/5.6) {
+		t.Errorf("have %v, want %v", with.Beside, 5.5/5.6)
+	}
+	r.Series = slices.DeleteFunc(r.Series, func(s *Series) bool { return s.Workload == "hash-cores/128k" && s.Contender == "ours-BLAKE3" })
+	without := outcomeOf(t, r, name)
+	if without.Beside != 0 || without.Verdict != with.Verdict || without.Ratio != with.Ratio {
+		t.Errorf("have %+v with it, %+v without", with, without)
+	}
+	if o := outcomeOf(t, r, "fsck -C, cold"); o.Beside != 0 {
+		t.Errorf("have %v for a figure that has no other bound", o.Beside)
 	}
 }
 

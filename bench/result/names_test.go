@@ -37,13 +37,20 @@ func measured() (series map[result.Name]bool) {
 func TestFiguresAreMeasured(t *testing.T) {
 	have := measured()
 	for _, f := range result.Figures() {
-		for _, formula := range []result.Formula{f.Value, f.Bound} {
+		for _, formula := range []result.Formula{f.Value, f.Bound, f.Beside} {
 			for _, n := range formula.Names() {
 				if !have[n] {
 					t.Errorf("figure %q needs %s %s, which no workload produces", f.Name, n.Workload, n.Contender)
 				}
 			}
 		}
+	}
+}
+
+// TestWarmNull: the ceiling of what the kernel serves from the cache of a FUSE file system stands beside ours.
+func TestWarmNull(t *testing.T) {
+	if !measured()[result.Name{Workload: "read-warm/128k/1", Contender: contender.Null}] {
+		t.Error("the null file system is not read through the kernel's cache")
 	}
 }
 

@@ -3,6 +3,8 @@ package result
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // Verdict is what became of a figure.
@@ -29,6 +31,8 @@ type Outcome struct {
 	Verdict Verdict
 	Close   bool     // the bound lies within the interval: another run may decide otherwise
 	Missing []string // "workload contender" of what was not measured
+	// Beside is the quotient with the figure's other bound, by medians; 0 where there is none or it was not measured. It decides nothing.
+	Beside float64
 }
 
 // Outcomes holds the run against the table of figures. The outcomes of a run that is void are as good as the run.
@@ -41,6 +45,7 @@ func (r *Run) Outcomes() []Outcome {
 }
 
 func (r *Run) outcome(f Figure) Outcome {
+	f.Name = r.figureName(f)
 	o := Outcome{Figure: f, Must: f.Must, Aim: f.Aim, Verdict: NotMeasured}
 	if f.MustPerCore {
 		o.Must *= float64(max(r.Machine.Cores, 1))
@@ -66,8 +71,42 @@ func (r *Run) outcome(f Figure) Outcome {
 	o.Value, o.Bound = f.Value.compute(median, r.Machine.Cores), f.Bound.compute(median, r.Machine.Cores)
 	o.Ratio = Summarize(r.roundRatios(f, series))
 	o.Ratio.Median = o.Value / o.Bound
+	o.Beside = r.beside(f, o.Value)
 	o.judge()
 	return o
+}
+
+// figureName puts the number in that the run was made with; a record that does not tell has none.
+func (r *Run) figureName(f Figure) string {
+	if f.Option == "" {
+		return f.Name
+	}
+	n, err := strconv.Atoi(r.Options[f.Option])
+	if err != nil {
+		return strings.ReplaceAll(f.Name, " N ", " ")
+	}
+	return strings.ReplaceAll(f.Name, " N ", " "+thousands(n)+" ")
+}
+
+// thousands is a number as people write it: 10 000.
+func thousands(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%s %03d", thousands(n/1000), n%1000)
+}
+
+// beside is the quotient with the other bound, 0 without one.
+func (r *Run) beside(f Figure, value float64) float64 {
+	for _, n := range f.Beside.Names() {
+		if r.Find(n.Workload, n.Contender) == nil {
+			return 0
+		}
+	}
+	if f.Beside.compute == nil {
+		return 0
+	}
+	return value / f.Beside.compute(func(n Name) float64 { return r.Find(n.Workload, n.Contender).Estimate().Median }, r.Machine.Cores)
 }
 
 // enough rounds for a figure.

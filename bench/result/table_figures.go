@@ -8,7 +8,7 @@ import (
 // printOutcomes prints the table of figures: those that were measured in full, then one line for each that was not.
 func (r *Run) printOutcomes(p *printer) {
 	var rows [][]string
-	var rest []string
+	var rest, notes []string
 	for _, o := range r.Outcomes() {
 		switch {
 		case o.Figure.Elsewhere != "":
@@ -17,6 +17,9 @@ func (r *Run) printOutcomes(p *printer) {
 			rest = append(rest, fmt.Sprintf("  %s: not measured, for want of %s", o.Figure.Name, strings.Join(o.Missing, ", ")))
 		default:
 			rows = append(rows, o.row())
+			if o.Beside != 0 {
+				notes = append(notes, fmt.Sprintf("for information, %s: %s of %s", o.Figure.Name, digits(o.Beside), o.Figure.Beside))
+			}
 		}
 	}
 	if len(rows) == 0 {
@@ -26,6 +29,9 @@ func (r *Run) printOutcomes(p *printer) {
 	b := block{columns: []string{"value", "bound", "ratio", "rounds", "must", "aim", "verdict"}, rows: rows}
 	b.print(p)
 	p.printf("%s", wrap("ratio: of the medians; rounds: interval of the ratios of the single rounds; \"close\": what must be reached lies in it", 0))
+	for _, line := range notes {
+		p.printf("%s", wrap(line, 4))
+	}
 	for i, line := range rest {
 		if i == 0 {
 			p.printf("\nfigures that this run does not have\n")

@@ -14,7 +14,7 @@ import (
 // noteSizes has the record say what was chosen for this machine.
 func (s *session) noteSizes(z workload.Sizes) {
 	for name, value := range map[string]string{
-		"data-bytes": fmt.Sprint(z.Data), "image-bytes": fmt.Sprint(z.Image), "random-bytes": fmt.Sprint(z.Random), "small-files": fmt.Sprint(z.Small),
+		"data-bytes": fmt.Sprint(z.Data), "image-bytes": fmt.Sprint(z.Image), "random-bytes": fmt.Sprint(z.Random), "small-files": fmt.Sprint(z.Small), "overwrites": fmt.Sprint(z.Overwrites),
 		"last-level-cache-bytes": fmt.Sprint(workload.LastLevelCache()),
 	} {
 		s.record.Options[name] = value

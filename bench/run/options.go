@@ -27,6 +27,8 @@ type Options struct {
 	All bool
 	// Quick does everything once in a small form, but for programs of others: it shows that it works.
 	Quick bool
+	// Files is how many small files are made, listed, read and removed; 0: none.
+	Files int
 	// Rounds, and the bounds: how long it may take, and how many bytes of the disk.
 	Rounds int
 	Time   time.Duration
@@ -45,6 +47,9 @@ const (
 	DefaultRounds = 5
 	DefaultTime   = 10 * time.Minute
 	DefaultSpace  = 20 << 30
+	DefaultFiles  = 10_000
+	QuickFiles    = 300 // of a quick run
+	mostFiles     = 10_000_000
 	ours          = "ours"
 )
 
@@ -72,6 +77,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("mount and drop caches: %w: it takes root", os.ErrPermission)
 	case o.Rounds < 1 || o.Rounds > 1000:
 		return fmt.Errorf("rounds: have %d, want 1 to 1000", o.Rounds)
+	case o.Files < 0 || o.Files > mostFiles:
+		return fmt.Errorf("small files: have %d, want 0 to %d", o.Files, mostFiles)
 	case o.Time < time.Second || o.Space < 256<<20:
 		return fmt.Errorf("bounds: have %s and %d bytes, want a second and 256 MiB at least", o.Time, o.Space)
 	case len(o.Programs) == 0:

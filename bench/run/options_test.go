@@ -2,6 +2,7 @@ package run
 
 import (
 	"math"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -22,6 +23,9 @@ func TestSizesKeepToTheRoom(t *testing.T) {
 				t.Error(err)
 			}
 			continue
+		}
+		if have, want := int64(s.Overwrites), s.Random/4/4096; have != want {
+			t.Errorf("room of %d: %d overwrites of a file of %d bytes, want %d", space, have, s.Random, want)
 		}
 		if n := need(s, 2); n > space {
 			t.Errorf("room of %d: sizes %+v need %d", space, s, n)
@@ -53,7 +57,7 @@ func TestField(t *testing.T) {
 	}
 	byDefault, all := names(Options{}), names(Options{All: true})
 	for _, want := range []string{"write-known/128k/1 null", "write-unique/128k/1 raw", "volume/4k ours-BLAKE3", "volume/128k ours-TIGER", "read-warm/128k/1 loopback",
-		"rand-write/4k/1 plain-loop", "mount-empty/128k ours-BLAKE3", "memory/1T ours-BLAKE3", "hash/1M SHA1"} {
+		"rand-overwrite/4k/1 plain-loop", "scrub/128k raw", "scrub/128k ours-BLAKE3", "read-warm/128k/1 null", "mount-empty/128k ours-BLAKE3", "memory/1T ours-BLAKE3", "hash/1M SHA1"} {
 		if !slices.Contains(byDefault, want) {
 			t.Errorf("not measured by default: %s; have %q", want, byDefault)
 		}
@@ -67,6 +71,41 @@ func TestField(t *testing.T) {
 	only := names(Options{Only: regexp.MustCompile(`^(read-warm.* raw|write-known/4k/1 )`)})
 	if want := []string{"read-warm/128k/1 raw", "volume/4k ours-BLAKE3"}; !slices.Equal(only, want) {
 		t.Errorf("only: have %q, want %q", only, want)
+	}
+}
+
+// TestFiles: as many small files as asked for, if there is room for them.
+func TestFiles(t *testing.T) {
+	o := Options{Dir: t.TempDir(), Space: DefaultSpace, Programs: make([]Program, 1), Files: 100_000}
+	s, err := o.sizes(func(string, string) {})
+	if err != nil {
+		t.Skip(err) // a small disk
+	}
+	if s.Small != o.Files || need(s, 1) > o.Space {
+		t.Errorf("have %+v, which need %d", s, need(s, 1))
+	}
+	o.Files = mostFiles
+	if _, err := o.sizes(func(string, string) {}); err == nil || !strings.Contains(err.Error(), "10000000 small files need") {
+		t.Errorf("more files than there is room for: have %v", err)
+	}
+	o.Rounds, o.Time = 1, DefaultTime
+	for _, n := range []int{-1, mostFiles + 1} {
+		if o.Files = n; os.Geteuid() == 0 && (o.check() == nil || !strings.Contains(o.check().Error(), "small files")) {
+			t.Errorf("%d files: have %v, want an error", n, o.check())
+		}
+	}
+}
+
+// TestRevisions: each program has one of its own; what is no Go program has none.
+func TestRevisions(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Programs: []Program{{"A:x", self}, {"B:y", "/bin/sh"}}}
+	have := o.revisions()
+	if len(have) != 2 || have[0].Label != "A:x" || have[0].Path != self || have[0].Revision != revision(self) || have[1].Revision.Git != "" {
+		t.Errorf("have %+v", have)
 	}
 }
 

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -74,7 +77,8 @@ func lab(t *testing.T) (*Lab, *contender.Raw) {
 		t.Fatal(err)
 	}
 	l := &Lab{Scratch: t.TempDir(), Systems: []contender.FileSystem{raw},
-		Sizes: Sizes{Data: 4 << 20, Random: 2 << 20, Small: 20, Timed: 10 * time.Millisecond, Hash: time.Millisecond}}
+		Sizes: Sizes{Data: 4 << 20, Random: 2 << 20, Small: 20, Timed: 10 * time.Millisecond, Hash: time.Millisecond,
+			Overwrites: 100, Overwriting: 10 * time.Second}}
 	if err := l.Prepare(context.Background(), func(what, why string) { t.Error(what, why) }); err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +110,88 @@ func TestRandomLoop(t *testing.T) {
 	after, err := os.ReadFile(name)
 	if err != nil || len(after) != len(before) || bytes.Equal(after, before) {
 		t.Errorf("after random writes: have %d bytes, %v, want %d others", len(after), err, len(before))
+	}
+}
+
+// slowFile takes its time to bring what was written to the disk.
+type slowFile struct {
+	sync, close time.Duration
+	err         error
+	calls       string
+}
+
+func (f *slowFile) Sync() error {
+	time.Sleep(f.sync)
+	f.calls += "s"
+	return f.err
+}
+
+func (f *slowFile) Close() error {
+	time.Sleep(f.close)
+	f.calls += "c"
+	return nil
+}
+
+// TestOverwriteCountsTheEnd: what is still in memory when the last write returns has to reach the disk before the clock stops; an error there is one of the workload.
+func TestOverwriteCountsTheEnd(t *testing.T) {
+	l, _ := lab(t)
+	writes := 0
+	do := func(off int64) error {
+		if writes++; off < 0 || off >= l.Sizes.Random || off%small != 0 {
+			t.Fatalf("write at %d", off)
+		}
+		return nil
+	}
+	for name, f := range map[string]*slowFile{"sync": {sync: 100 * time.Millisecond}, "close": {close: 100 * time.Millisecond}} {
+		writes = 0
+		rate, err := l.overwrite(context.Background(), do, f)
+		if most := 100 / 0.1; err != nil || writes != 100 || rate <= 0 || rate > most {
+			t.Errorf("slow %s: have %v a second, %d writes, %v, want 100 writes and at most %v", name, rate, writes, err, most)
+		}
+	}
+	bad, other := &slowFile{err: errors.New("no space")}, &slowFile{}
+	if _, err := l.overwrite(context.Background(), do, bad, other); !errors.Is(err, bad.err) || bad.calls != "sc" || other.calls != "c" {
+		t.Errorf("have %v, calls %q and %q, want the error and both closed", err, bad.calls, other.calls)
+	}
+	l.Sizes.Overwriting = time.Millisecond
+	l.Sizes.Overwrites = 1 << 40
+	if rate, err := l.overwrite(context.Background(), do, &slowFile{}); err != nil || rate <= 0 {
+		t.Errorf("until the time is up: have %v, %v", rate, err)
+	}
+}
+
+// TestFio: fio is told to bring what it wrote to the disk within its time, and its rate is that of all operations in all of this time.
+func TestFio(t *testing.T) {
+	l, raw := lab(t)
+	writing, reading := l.fioArguments("f", true), l.fioArguments("f", false)
+	for _, want := range []string{"--end_fsync=1", "--number_ios=100", "--runtime=10000ms", "--direct=0"} {
+		if !slices.Contains(writing, want) {
+			t.Errorf("overwrites: %s is missing: %q", want, writing)
+		}
+	}
+	if slices.Contains(writing, "--time_based") || !slices.Contains(reading, "--time_based") || !slices.Contains(reading, "--direct=1") {
+		t.Errorf("have %q and %q", writing, reading)
+	}
+	const report = `{"jobs":[{"error":0,"read":{"iops":7,"total_ios":0,"runtime":0},"write":{"iops":55555.5,"total_ios":1000,"runtime":2091}}]}`
+	if rate, err := fioRate([]byte(report), true); err != nil || math.Abs(rate-1000/2.091) > 1e-9 {
+		t.Errorf("have %v, %v, want %v", rate, err, 1000/2.091)
+	}
+	for _, bad := range []string{"", "{}", `{"jobs":[{"error":5}]}`, report} {
+		if _, err := fioRate([]byte(bad), false); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+	if _, err := exec.LookPath("fio"); err != nil {
+		t.Skip(err)
+	}
+	name := filepath.Join(raw.Dir(), "file")
+	if err := l.writeLong(context.Background(), name, l.Sizes.Random); err != nil {
+		t.Fatal(err)
+	}
+	for _, write := range []bool{true, false} {
+		if rate, _, err := l.fio(context.Background(), name, write); err != nil || rate <= 0 {
+			t.Errorf("write %v: have %v, %v", write, rate, err)
+		}
 	}
 }
 

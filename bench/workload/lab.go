@@ -46,6 +46,9 @@ type Sizes struct {
 	Small  int   // small files
 	// Timed is how long workloads run that have no end of their own, Hash the same for one hash and block size.
 	Timed, Hash time.Duration
+	// Overwrites of 4 KiB at random, or as many as fit into Overwriting; what then has to reach the disk takes as long as it takes.
+	Overwrites  int
+	Overwriting time.Duration
 }
 
 // Lab is where the workloads are done: contenders, data, and a directory for files beside them.

@@ -17,7 +17,7 @@ import (
 func (l *Lab) reads() []Workload {
 	return []Workload{
 		l.readWorkload("read-direct/128k/1", 0, l.systems(notRawDisk), l.readDirect),
-		l.readWorkload("read-warm/128k/1", 0, l.systems(keeps), l.readWarm),
+		l.readWorkload("read-warm/128k/1", 0, l.systems(func(c contender.FileSystem) bool { return keeps(c) || isNull(c) }), l.readWarm),
 		l.readWorkload("read-cold/128k/1", 0, l.systems(keeps), l.readCold),
 	}
 }

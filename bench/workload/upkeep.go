@@ -22,7 +22,8 @@ func (l *Lab) upkeep() []Workload {
 	}
 	return []Workload{
 		of("check/128k", 2, volumes, l.check),
-		l.checkHashesBesideRaw(volumes),
+		l.besideRaw("check-hashes/128k", volumes, (*contender.Volume).CheckHashes),
+		l.besideRaw("scrub/128k", ours, (*contender.Volume).Scrub),
 		of("reclaim/128k", 2, volumes, l.reclaim),
 		of("mount-full/128k", 2, volumes, l.mountFull),
 		of("mount-empty/128k", 2, asContenders(l.Empty), l.mountEmpty),
@@ -59,13 +60,18 @@ func (l *Lab) check(ctx context.Context, v *contender.Volume, series string) (t 
 	return t, err
 }
 
-// checkHashesBesideRaw has the bare disk read as much at the same time of a round: disks are faster in one minute than in another.
-func (l *Lab) checkHashesBesideRaw(volumes []contender.Contender) Workload {
-	const series = "check-hashes/128k"
+// proof reads all blocks of a volume that is not mounted, and returns the CPU time of the command.
+type proof func(v *contender.Volume, ctx context.Context) (time.Duration, error)
+
+// besideRaw has the bare disk read as much at the same time of a round as volumes prove: disks are faster in one minute than in another.
+func (l *Lab) besideRaw(series string, volumes []contender.Contender, run proof) Workload {
+	if len(volumes) == 0 {
+		return Workload{}
+	}
 	return Workload{Name: series, Series: []string{series}, Contenders: append(l.systems(isRaw), volumes...),
 		Run: func(ctx context.Context, c contender.Contender) ([]Value, error) {
 			if v, ok := c.(*contender.Volume); ok {
-				value, err := l.checkHashes(ctx, v, series)
+				value, err := l.prove(ctx, v, series, run)
 				return []Value{value}, err
 			}
 			t, err := l.readCold(ctx, c.(contender.FileSystem))
@@ -73,7 +79,8 @@ func (l *Lab) checkHashesBesideRaw(volumes []contender.Contender) Workload {
 		}}
 }
 
-func (l *Lab) checkHashes(ctx context.Context, v *contender.Volume, series string) (t Value, err error) {
+// prove times a proof after dropped caches, by the bytes that the volume has on the disk.
+func (l *Lab) prove(ctx context.Context, v *contender.Volume, series string, run proof) (t Value, err error) {
 	err = l.atRest(ctx, v, func() error {
 		if err := l.drop(dropAll); err != nil {
 			return err
@@ -82,7 +89,7 @@ func (l *Lab) checkHashes(ctx context.Context, v *contender.Volume, series strin
 		if err != nil {
 			return err
 		}
-		took, err := l.measure(v, func() (time.Duration, error) { return v.Check(ctx, true) })
+		took, err := l.measure(v, func() (time.Duration, error) { return run(v, ctx) })
 		t = took.rate(series, stored)
 		return err
 	})

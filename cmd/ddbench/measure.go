@@ -37,6 +37,7 @@ func (f *flags) set() *pflag.FlagSet {
 	s.IntVar(&f.o.Rounds, "rounds", run.DefaultRounds, "how often everything is measured")
 	s.DurationVar(&f.o.Time, "time", run.DefaultTime, "how long all of it may take")
 	s.StringVar(&f.space, "space", format.FormatSize(run.DefaultSpace), "how much of the disk may be used at one time; `SIZE`")
+	s.IntVar(&f.o.Files, "files", run.DefaultFiles, "how many small files are made, listed, read and removed")
 	s.StringVar(&f.only, "only", "", "measure only what matches, of \"WORKLOAD CONTENDER\"; `REGEX`")
 	s.BoolVar(&f.o.All, "all", false, "every hash with every block size")
 	s.BoolVar(&f.o.Quick, "quick", false, "everything once, in seconds and with little data: shows that it works, not how fast")
@@ -70,6 +71,9 @@ func (f *flags) parse(args []string) (help string, err error) {
 	}
 	if f.o.Quick && !s.Changed("rounds") {
 		f.o.Rounds = 1
+	}
+	if f.o.Quick && !s.Changed("files") {
+		f.o.Files = run.QuickFiles
 	}
 	if f.o.Space, err = format.ParseSize(f.space); err != nil {
 		return "", fmt.Errorf("--space: %w", err)

@@ -31,10 +31,10 @@ vm-first/128k/1 raw loopback ours-BLAKE3
 vm-next/128k/1 raw loopback ours-BLAKE3
 read-direct/128k/1 null ours-BLAKE3 ours-TIGER
 read-direct/4k/1 ours-BLAKE3
-read-warm/128k/1 raw loopback ours-BLAKE3
+read-warm/128k/1 raw null loopback ours-BLAKE3
 read-cold/128k/1 raw loopback ours-BLAKE3 ours-TIGER
 read-cold/4k/1 ours-BLAKE3
-rand-write/4k/1 raw loopback ours-BLAKE3 plain-loop
+rand-overwrite/4k/1 raw loopback ours-BLAKE3 plain-loop
 rand-read/4k/1 raw loopback ours-BLAKE3
 small-create raw loopback ours-BLAKE3
 small-list raw loopback ours-BLAKE3
@@ -43,6 +43,7 @@ small-read raw loopback ours-BLAKE3
 small-delete raw loopback ours-BLAKE3
 check/128k ours-BLAKE3
 check-hashes/128k raw ours-BLAKE3
+scrub/128k raw ours-BLAKE3
 reclaim/128k ours-BLAKE3
 mount-full/128k ours-BLAKE3
 mount-empty/128k ours-BLAKE3
@@ -97,6 +98,9 @@ func TestQuick(t *testing.T) {
 	}
 	if r.Machine.Cores == 0 || r.Machine.GoFuse == "" || r.Options["data-bytes"] == "" {
 		t.Errorf("machine %+v, options %v: incomplete", r.Machine, r.Options)
+	}
+	if len(r.Programs) != 1 || r.Programs[0].Label != "ours" || r.Programs[0].Path == "" || r.Programs[0].Revision != r.Revision || r.Options["small-files"] != "300" {
+		t.Errorf("programs %+v, options %v", r.Programs, r.Options)
 	}
 	pictures(t, file("svg"), file("png"))
 }

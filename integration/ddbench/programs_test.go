@@ -108,6 +108,7 @@ func TestCommandLine(t *testing.T) {
 		{"--only (", 2, "--only"},
 		{"--space 0", 1, "bounds"},
 		{"--rounds 0", 1, "rounds"},
+		{"--files -1", 1, "small files"},
 		{"--only no-such-thing", 1, "nothing matches"},
 		{"word", 2, "want no arguments"},
 		{"--ddumbfs x=/none", 6, "find ddumbfs"},
