@@ -11,11 +11,8 @@ import (
 	"tresor/index/cores"
 )
 
-// waiting is how many threads wait for the disk at a time while others have work for the processors: reads past the page cache.
-const waiting = 6
-
 func main() {
-	cores.Spare(waiting)
+	cores.Spare(cores.Waiting)
 	ctx, stop := cli.WithSignals(context.Background())
 	code := command.Main(ctx, os.Args, command.Streams{Out: os.Stdout, Err: os.Stderr})
 	stop()

@@ -14,8 +14,6 @@ import (
 	"tresor/index/progress"
 )
 
-// waiting is how many workers wait for the disk while others hash.
-const waiting = 6
 
 // run is one run. Its fields belong to the goroutine that called Run; the workers have what they need in pool.
 type run struct {
@@ -109,7 +107,7 @@ func (r *run) open() (err error) {
 func (r *run) work(ctx context.Context) error {
 	workers := r.o.workers
 	if workers <= 0 {
-		workers = cores.Count() + waiting
+		workers = cores.Count() + cores.Waiting
 	}
 	var err error
 	if r.pool, err = newPool(r.v, r.src, workers); err != nil {

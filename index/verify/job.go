@@ -53,13 +53,11 @@ type job struct {
 	read  atomic.Uint64
 }
 
-// waiting is how many workers wait for the disk while others hash.
-const waiting = 6
 
 func newJob(ctx context.Context, t Target, outside disk.File, o Options) (j *job, err error) {
 	j = &job{ctx: ctx, t: t, g: t.Geometry, outside: outside, rep: &Report{}, workers: o.Workers, seen: map[format.Address]blockhash.Hash{}}
 	if j.workers <= 0 {
-		j.workers = cores.Count() + waiting
+		j.workers = cores.Count() + cores.Waiting
 	}
 	j.chunk = max(1, chunkBytes>>j.g.BlockShift)
 	defer func() {
