@@ -87,7 +87,7 @@ bench: need-bench build ## a mount beside the bare disk, an empty FUSE file syst
 bench-compare: need-bench ## measure two revisions in one run and say what differs: A=revision B=revision (BENCH=options)
 	GO="$(GO)" bench/compare.sh "$(A)" "$(B)" $(BENCH)
 
-bench-aging: ## fifty generations of an image of 1 GiB, as they come and go: runs per GiB, read and write speed (JSON in bin/aging.*)
+bench-aging: ## fifty generations of an image of 1 GiB, as they come and go: runs per GiB, cold read through a mount, write speed; a line for docs/performance.md (JSON in bin/aging.*)
 	@mkdir -p bin
 	TRESOR_LONG=1 TRESOR_JSON=$(CURDIR)/bin/aging $(GO) test -count=1 -v -timeout 2h -run Aging ./bench/aging
 

@@ -2,8 +2,9 @@
 // used again, and the question is whether the newest one still reads as fast as the first.
 //
 // What decides is counted: runs of neighbouring blocks per GiB of a file (fragments), of all its blocks and of those that its generation
-// brought; system calls of a read. Times are ratios of interleaved reads of one run.
+// brought; system calls of a read. Cold reads go through a real mount, since that reads long runs otherwise than short ones, and are ratios of passes
+// in turn. The last line of the output is one for docs/performance.md.
 //
-//	go test -v -run Aging ./bench/aging                 seconds
+//	go test -v -run Aging ./bench/aging                 half a minute, most of it for building the program
 //	TRESOR_LONG=1 go test -v -run Aging ./bench/aging   1 GiB, 50 generations (make bench-aging)
 package aging

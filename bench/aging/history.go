@@ -37,9 +37,9 @@ type Generation struct {
 	// FreshBytes is what this generation brought, FreshJumps the jumps in it for each GiB of it.
 	FreshBytes int64   `json:"fresh_bytes"`
 	FreshJumps float64 `json:"fresh_jumps_per_gib"`
-	// WriteRate is in bytes of the images a second, with the sync.
+	// WriteRate is in bytes of the images a second, with the sync, without a kernel in between.
 	WriteRate float64 `json:"write_bytes_per_second"`
-	// ReadCalls are reads of the block file for one pass over the files in requests of 1 MiB, AheadCalls the advice before them.
+	// ReadCalls are reads of the block file for one pass over the files in requests of 1 MiB, as a direct handle reads, AheadCalls the advice before them.
 	ReadCalls  int64 `json:"read_calls"`
 	AheadCalls int64 `json:"ahead_calls"`
 }
@@ -47,14 +47,14 @@ type Generation struct {
 // history is a volume in the middle of its life.
 type history struct {
 	o    Options
-	v    *volume
+	v    *volume // nil while it is closed
 	imgs []*image
 	kept map[int]bool
 	list []Generation
 }
 
-// run stores all generations. The volume stays open.
-func run(o Options) (*history, error) {
+// age stores all generations. The volume stays open.
+func age(o Options) (*history, error) {
 	c := format.CreateOptions{Hash: "BLAKE3", BlockSize: o.BlockSize, Size: o.VolumeSize, Overflow: 1.3, ReuseASAP: o.ReuseASAP}
 	if err := makeVolume(o.Dir, c); err != nil {
 		return nil, err
@@ -73,6 +73,16 @@ func run(o Options) (*history, error) {
 		}
 	}
 	return h, nil
+}
+
+// close closes the volume if it is open.
+func (h *history) close() error {
+	if h.v == nil {
+		return nil
+	}
+	err := h.v.close()
+	h.v = nil
+	return err
 }
 
 // step stores one generation and cleans up behind it.

@@ -52,10 +52,10 @@ func (v *volume) close() error { return errors.Join(v.files.Close(), v.vol.Close
 // copyOf names a stored file: which generation of which image.
 type copyOf struct{ image, generation int }
 
+func (c copyOf) name() string { return fmt.Sprintf("image%d-%d", c.image, c.generation) }
+
 // path is that of the stored file below the root.
-func (v *volume) path(c copyOf) string {
-	return filepath.Join(v.dir, format.RootName, fmt.Sprintf("image%d-%d", c.image, c.generation))
-}
+func (v *volume) path(c copyOf) string { return filepath.Join(v.dir, format.RootName, c.name()) }
 
 func (v *volume) handle(c copyOf) (*openfile.Handle, error) {
 	f, err := v.files.Open(openfile.ID(1000*c.image+c.generation+10), func() (disk.File, error) {

@@ -13,8 +13,8 @@ import (
 	"tresor/bench/result"
 )
 
-// machine is what the run is measured on; what cannot be found out stays empty.
-func machine(dir string) result.Machine {
+// Machine is what a run in dir is measured on; what cannot be found out stays empty.
+func Machine(dir string) result.Machine {
 	m := result.Machine{Cores: runtime.GOMAXPROCS(0), Memory: memory(), Go: runtime.Version()}
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(text)) {

@@ -123,7 +123,7 @@ func TestParseProgram(t *testing.T) {
 }
 
 func TestMachine(t *testing.T) {
-	m := machine(t.TempDir())
+	m := Machine(t.TempDir())
 	if m.CPU == "" || m.Cores < 1 || m.Memory < 1<<20 || m.Kernel == "" || m.Go == "" || m.FileSystem == "" || m.Device == "" {
 		t.Errorf("have %+v, want everything but the version of a module, which tests do not have", m)
 	}

@@ -43,7 +43,7 @@ func Do(ctx context.Context, o Options) (*result.Run, error) {
 	}
 	start := time.Now()
 	s := &session{o: &o, dead: map[string]bool{}, budget: newBudget(start, o.Time)}
-	s.record = &result.Run{Started: start, Machine: machine(o.Dir), Programs: o.revisions(), Options: maps.Clone(o.Given)}
+	s.record = &result.Run{Started: start, Machine: Machine(o.Dir), Programs: o.revisions(), Options: maps.Clone(o.Given)}
 	s.record.Revision = s.record.Programs[0].Revision
 	if s.record.Options == nil {
 		s.record.Options = map[string]string{}
