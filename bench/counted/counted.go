@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"tresor/index/disk"
 	"tresor/index/format"
 )
@@ -12,9 +14,11 @@ import (
 // Class is the kind of a file of a volume.
 type Class int
 
-// The kinds. Headers and Entries are the two parts of an underlying file: a transfer of its header only counts as the first.
+// The kinds. Direct is the block file where it was opened to be read past the page cache (O_DIRECT). Headers and Entries are the two parts of an
+// underlying file: a transfer of its header only counts as the first.
 const (
 	Blocks Class = iota
+	Direct
 	Index
 	Headers
 	Entries
@@ -30,12 +34,13 @@ type Work struct {
 	Flushes            int64 // Flush and FlushWait
 	Ahead              int64 // advice about what will be read
 	Opens              int64
+	Maps               int64 // pieces of it shown as memory
 }
 
 // Minus is what was done since an earlier count.
 func (w Work) Minus(o Work) Work {
 	return Work{w.Reads - o.Reads, w.ReadBytes - o.ReadBytes, w.Writes - o.Writes, w.WriteBytes - o.WriteBytes,
-		w.Syncs - o.Syncs, w.Flushes - o.Flushes, w.Ahead - o.Ahead, w.Opens - o.Opens}
+		w.Syncs - o.Syncs, w.Flushes - o.Flushes, w.Ahead - o.Ahead, w.Opens - o.Opens, w.Maps - o.Maps}
 }
 
 // FS counts. Safe for concurrent use.
@@ -49,7 +54,7 @@ type FS struct {
 }
 
 type counters struct {
-	reads, readBytes, writes, writeBytes, syncs, flushes, ahead, opens atomic.Int64
+	reads, readBytes, writes, writeBytes, syncs, flushes, ahead, opens, maps atomic.Int64
 }
 
 // New counts what passes through to below.
@@ -58,7 +63,8 @@ func New(below disk.FS) *FS { return &FS{FS: below} }
 // Work is what was done to the files of a class so far.
 func (m *FS) Work(c Class) Work {
 	n := &m.work[c]
-	return Work{n.reads.Load(), n.readBytes.Load(), n.writes.Load(), n.writeBytes.Load(), n.syncs.Load(), n.flushes.Load(), n.ahead.Load(), n.opens.Load()}
+	return Work{n.reads.Load(), n.readBytes.Load(), n.writes.Load(), n.writeBytes.Load(), n.syncs.Load(), n.flushes.Load(), n.ahead.Load(), n.opens.Load(),
+		n.maps.Load()}
 }
 
 // NameSyncs is how many directories and file systems were synced so far.
@@ -74,6 +80,8 @@ func (m *FS) OpenFile(name string, flag int, perm iofs.FileMode) (disk.File, err
 	switch {
 	case strings.Contains(name, "/"+format.RootName+"/"):
 		class = Entries
+	case strings.HasSuffix(name, "/"+format.DefaultBlocksName) && flag&unix.O_DIRECT != 0:
+		class = Direct
 	case strings.HasSuffix(name, "/"+format.DefaultBlocksName):
 		class = Blocks
 	case strings.HasSuffix(name, "/"+format.DefaultIndexName):
@@ -153,6 +161,22 @@ func (f *file) FlushWait(off, n int64) error {
 func (f *file) WillNeed(off, n int64) error {
 	f.fs.work[f.class].ahead.Add(1)
 	return disk.WillNeed(f.File, off, n)
+}
+
+// MapShared passes on what disk.MapShared asks for.
+func (f *file) MapShared(off int64, n int) ([]byte, error) {
+	f.fs.work[f.class].maps.Add(1)
+	return disk.MapShared(f.File, off, n)
+}
+
+// Inode passes on by what the engine tells two open files apart.
+func (f *file) Inode() (dev, ino uint64, err error) {
+	if i, ok := f.File.(interface {
+		Inode() (dev, ino uint64, err error)
+	}); ok {
+		return i.Inode()
+	}
+	return 0, 0, disk.ErrUnsupported
 }
 
 // Links passes on what openfile asks of files that may have no name any more.

@@ -9,13 +9,19 @@ import (
 
 // MapShared shows [off, off+n) of an open file as memory that can be read, without a copy; off is a multiple of the page size. Others may change
 // what is there at any moment; where the file is cut, or its disk fails, reading the memory is a fault (SIGBUS), for which whoever reads
-// it is prepared. ErrUnsupported for a file that cannot be mapped. Unmap ends it; the file may be closed before.
-func MapShared(f File, off int64, n int) (p []byte, err error) {
-	o, ok := f.(*osFile)
-	if !ok {
-		return nil, ErrUnsupported
+// it is prepared. ErrUnsupported for a file that cannot be mapped (method MapShared). Unmap ends it; the file may be closed before.
+func MapShared(f File, off int64, n int) ([]byte, error) {
+	if m, ok := f.(interface {
+		MapShared(off int64, n int) ([]byte, error)
+	}); ok {
+		return m.MapShared(off, n)
 	}
-	err = o.do("map", off, func(fd int) error {
+	return nil, ErrUnsupported
+}
+
+// MapShared is what the function MapShared calls.
+func (f *osFile) MapShared(off int64, n int) (p []byte, err error) {
+	err = f.do("map", off, func(fd int) error {
 		p, err = unix.Mmap(fd, off, n, unix.PROT_READ, unix.MAP_SHARED)
 		return err
 	})
