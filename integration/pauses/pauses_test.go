@@ -40,26 +40,36 @@ func TestReclaimKeepsNobodyWaiting(t *testing.T) {
 	for _, n := range sizes(t) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			v := newVolume(t, n, 1000)
-			v.garbage(1 << 30)
-			alone := v.reclaim()
+			alone := v.reclaims(3)
 			v.garbage(1 << 30)
 			quiet, during, took := v.measure(5*time.Second, func() { v.m.Reclaim() })
-			t.Logf("%d entries: reclaim alone %v, beside writers %v", n, alone, took)
+			t.Logf("%d entries: reclaim alone %v (median of three), beside writers %v", n, alone, took)
 			for _, kind := range []string{"write", "read", "fsync"} {
 				t.Logf("%-5s without %v", kind, quiet[kind])
 				t.Logf("%-5s during  %v", kind, during[kind])
 			}
-			if p := during["write"].at(0.999); p > max(50*time.Millisecond, 2*quiet["write"].at(0.999)) {
-				t.Errorf("p99.9 of 4 KiB writes: have %v, want 50ms at most", p)
-			}
+			assertWrites(t, quiet, during)
 			if n == 20_000_000 && alone > 10*time.Second {
 				t.Errorf("20 million entries: have %v, want 10s at most", alone)
 			}
-			if before > 0 && alone > 3*before {
-				t.Errorf("twice the entries: have %v, want twice %v at most", alone, before)
+			if most := time.Duration(2 * noise * float64(before)); before > 0 && alone > most {
+				t.Errorf("twice the entries: have %v, want %v at most: twice the %v of half as many, times %.2f for noise", alone, most, before, noise)
 			}
 			before = alone
 		})
+	}
+}
+
+// noise is how much longer than promised a reclaim may take: single ones of one volume took 2.6 and 3.1 s on a quiet machine (docs/performance.md), of which medians of
+// three are compared. A cost that grows with the square of the entries is at four times.
+const noise = 1.25
+
+// assertWrites holds what engine.md promises to writers. It promises that on a machine that gives them less than 50 ms by itself; what they had before is
+// told, so that one sees who was slow, and widens nothing.
+func assertWrites(t *testing.T, quiet, during map[string]times) {
+	t.Helper()
+	if p := during["write"].at(0.999); p > 50*time.Millisecond {
+		t.Errorf("p99.9 of 4 KiB writes: have %v, want 50ms at most (%v before)", p, quiet["write"].at(0.999))
 	}
 }
 
@@ -181,10 +191,19 @@ func fillRandom(rnd *rand.Rand, p []byte) {
 	}
 }
 
-func (v *volume) reclaim() time.Duration {
-	start := time.Now()
-	v.m.Reclaim()
-	return time.Since(start)
+// reclaims is the median of so many reclaims with nobody beside them, each of 1 GiB.
+func (v *volume) reclaims(n int) time.Duration {
+	v.t.Helper()
+	var took times
+	for range n {
+		v.garbage(1 << 30)
+		start := time.Now()
+		v.m.Reclaim()
+		took = append(took, time.Since(start))
+	}
+	v.t.Logf("reclaims alone: %v", []time.Duration(took))
+	slices.Sort(took)
+	return took.at(0.5)
 }
 
 // times are how long calls of one kind took, ascending.
