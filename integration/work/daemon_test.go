@@ -98,7 +98,8 @@ const rounds = 20
 
 // limits of what a daemon does. Its numbers of calls alone have a second chance: on a busy machine the Go runtime wakes its threads through an eventfd, and
 // those reads and writes of 8 bytes are among them, some hundred in a bad moment. One round without them shows what the work itself takes,
-// since work done twice is done twice in every round. Everything else holds in each.
+// since work done twice is done twice in every round. The same goes for what the kernel asks for: another test that drops the caches of the whole machine
+// makes it ask for some of it again. Everything else holds in each.
 type limits struct {
 	calls, other []bound
 	exact        []exactly

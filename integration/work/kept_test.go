@@ -1,15 +1,19 @@
 package work
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"tresor/bench/counted"
 	"tresor/fs/openfile"
 	"tresor/index/format"
+	"tresor/integration/mounttest"
 )
 
 // What a mount reads with: cached handles past the page cache of the block file (Handle.ReadKept), direct ones what the page cache has (Handle.View). The
@@ -26,7 +30,14 @@ func cool(t *testing.T, parent string) {
 		t.Skip("the temporary directory is memory: nothing in it is cold")
 	}
 	must(t, f.Sync())
-	must(t, unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
+	// The kernel leaves what somebody holds at the moment, if only for the lists of its own memory.
+	gone := mounttest.Until(10*time.Second, func() bool {
+		must(t, unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
+		return residentPages(t, parent) == 0
+	})
+	if !gone {
+		t.Fatalf("%d pages of the block file stay in memory", residentPages(t, parent))
+	}
 	must(t, f.Close())
 }
 
@@ -49,7 +60,13 @@ func newStored(t *testing.T, seed byte) (*rig, *openfile.Handle) {
 	t.Helper()
 	r := newRig(t)
 	h := r.open1(1, "a")
-	r.write(h, random(seed, fileSize))
+	for data := range slices.Chunk(random(seed, fileSize), request) { // one after the other, so that they lie in order also where workers are late
+		n, err := h.WriteAt(data, h.File().Size())
+		must(t, errors.Join(err, h.Flush()))
+		if n != request {
+			t.Fatalf("%d bytes written, want %d", n, request)
+		}
+	}
 	must(t, h.Sync(false))
 	must(t, h.Close())
 	r.reopen()

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"tresor/index/format"
 	"tresor/integration/mounttest"
 )
 
@@ -22,11 +21,11 @@ func TestSystemCalls(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Skip("strace is not installed")
 	}
-	dir := mounttest.New(t, mounttest.VolumeOptions{Dir: filepath.Join(mounttest.Loop(t, 1<<30), "volume"), CreateOptions: format.CreateOptions{Size: 512 << 20}})
+	dir := newStoredVolume(t, 26)
 	m := mounttest.Volume(t, mounttest.Options{Parent: dir, Daemon: true, List: options})
 	data, p := aligned(t, fileSize), aligned(t, request)
 	copy(data, random(22, fileSize))
-	n := traced(t, m.PID, func() { store(t, m.Path("a"), data, true) })
+	n := traced(t, m.PID, func() { store(t, m.Path("b"), data, true) })
 	t.Run("unique write", func(t *testing.T) {
 		hold(t, []bound{
 			{"pwrite64 a MiB", per(n["pwrite64"], megabytes), 3.3, "blocks, header, entries"},
