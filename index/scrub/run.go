@@ -14,7 +14,6 @@ import (
 	"tresor/index/progress"
 )
 
-
 // run is one run. Its fields belong to the goroutine that called Run; the workers have what they need in pool.
 type run struct {
 	v     *index.Volume

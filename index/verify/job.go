@@ -53,7 +53,6 @@ type job struct {
 	read  atomic.Uint64
 }
 
-
 func newJob(ctx context.Context, t Target, outside disk.File, o Options) (j *job, err error) {
 	j = &job{ctx: ctx, t: t, g: t.Geometry, outside: outside, rep: &Report{}, workers: o.Workers, seen: map[format.Address]blockhash.Hash{}}
 	if j.workers <= 0 {
