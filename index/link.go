@@ -18,6 +18,7 @@ func (w *Writer) link(e *format.Entry, block []byte) (format.Address, bool) {
 	if len(w.stored) < len(block) {
 		w.stored = make([]byte, len(block))
 	}
+	w.pass() // nobody is to wait for the disk
 	stored := w.stored[:len(block)]
 	v.stats.read.Add(1)
 	if err := v.blocks.Read(a, stored); err != nil {

@@ -17,6 +17,8 @@ type Writer struct {
 	sums   []blockhash.Hash
 	stored []byte // of a block that is proved before it is linked
 	stream uint64 // to which the blocks belong
+	turn   Turn   // of the next Put or the one that goes on, nil when it is over
+	room   []room // taken for its new blocks
 }
 
 // fresh is a block of the batch that is not in the index.
@@ -29,6 +31,12 @@ type fresh struct {
 type wait struct {
 	i  int
 	fl *flight
+}
+
+// room is a run of blocks that were taken.
+type room struct {
+	addr format.Address
+	n    int
 }
 
 // NewWriter returns a writer.
@@ -46,6 +54,7 @@ func (w *Writer) Stream(id uint64) { w.stream = id }
 // The blocks are in the block file when Put returns; Sync makes them durable.
 func (w *Writer) Put(blocks []byte, out []format.Entry) error {
 	v := w.v
+	defer func() { w.turn = nil }()
 	if err := v.Failed(); err != nil {
 		return err
 	}
@@ -59,6 +68,9 @@ func (w *Writer) Put(blocks []byte, out []format.Entry) error {
 	}
 	v.stats.hashed.Add(uint64(n))
 	err := w.enter(blocks[:n*bs], out)
+	if len(w.waits) > 0 {
+		w.pass()
+	}
 	return w.await(blocks, out, err)
 }
 
@@ -88,6 +100,7 @@ func (w *Writer) classify(i int, e *format.Entry, block []byte) {
 }
 
 // store writes the fresh blocks in runs as long as addresses and memory allow. Every claim is landed when it returns.
+// After an error the addresses that are not used are free again.
 func (w *Writer) store(blocks []byte, out []format.Entry) error {
 	todo := w.fresh
 	if len(todo) == 0 {
@@ -97,19 +110,44 @@ func (w *Writer) store(blocks []byte, out []format.Entry) error {
 	if err == nil && !w.v.fits(uint64(len(todo))) {
 		err = format.Mark(format.ErrNoSpace, errDiskFull)
 	}
-	for len(todo) > 0 && err == nil {
-		// One range for all of them, so that they lie together whatever known blocks are in between.
-		var addr format.Address
-		var n int
-		if addr, n, err = w.v.alloc.take(w.stream, len(todo)); err != nil {
-			break
+	if err == nil {
+		err = w.take(len(todo))
+	}
+	if err == nil {
+		for _, r := range w.room {
+			if err != nil {
+				w.v.giveBack(r.addr, r.n)
+				continue
+			}
+			todo, err = w.fill(blocks, out, todo, r.addr, r.n)
 		}
-		todo, err = w.fill(blocks, out, todo, addr, n)
 	}
 	for _, f := range todo {
 		w.v.flying.land(&out[f.i].Hash, f.fl, 0, err)
 	}
 	return err
+}
+
+// take reserves room for n blocks, when it is our turn: one range for all of them if there is such, so that they lie together whatever known
+// blocks are in between. All of it is taken before anything is written, since others may wait for their turn. After an error nothing is taken.
+func (w *Writer) take(n int) error {
+	if w.turn != nil {
+		w.turn.Wait()
+		defer w.pass()
+	}
+	w.room = w.room[:0]
+	for n > 0 {
+		addr, got, err := w.v.alloc.take(w.stream, n)
+		if err != nil {
+			for _, r := range w.room {
+				w.v.giveBack(r.addr, r.n)
+			}
+			return err
+		}
+		w.room = append(w.room, room{addr, got})
+		n -= got
+	}
+	return nil
 }
 
 // fill stores the first n fresh blocks at the addresses from addr on and returns the claims that are still open. After an error the addresses that are
