@@ -27,5 +27,9 @@ func (m *Manager) put(w *index.Writer, c *chunk, n int) (err error) {
 		}
 	}()
 	w.Stream(uint64(c.f.id))
-	return w.Put(c.buf[:n*m.geo.BlockSize], c.entries[:n])
+	p := c.buf[:n*m.geo.BlockSize]
+	if c.f.ordered(len(p)) {
+		w.InTurn(c)
+	}
+	return w.Put(p, c.entries[:n])
 }

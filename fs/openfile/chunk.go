@@ -23,11 +23,12 @@ type chunk struct {
 	pool    *chunkPool // nil: buf is lent (see Manager.lend)
 
 	// The rest is guarded by the file's mu.
-	seq     uint64
-	started bool
-	done    bool
-	err     error
-	waiter  chan error // buffered; nil when nobody waits for this very chunk
+	seq    uint64
+	byHand bool // who submits it stores it himself: no worker is given it
+	passed bool // nobody waits for it to take its addresses: see Wait
+	done   bool
+	err    error
+	waiter chan error // buffered; nil when nobody waits for this very chunk
 }
 
 func (c *chunk) covers(block uint64) bool { return block >= c.first && block < c.first+uint64(c.n) }
@@ -49,7 +50,7 @@ func (m *Manager) getChunk(f *File, blocks int) *chunk {
 }
 
 func (c *chunk) prepare(f *File) {
-	c.f, c.n, c.merged, c.started, c.done, c.err, c.waiter = f, 0, false, false, false, nil, nil
+	c.f, c.n, c.merged, c.done, c.err, c.waiter = f, 0, false, false, nil, nil
 }
 
 func (m *Manager) putChunk(c *chunk) {
@@ -62,31 +63,17 @@ func (m *Manager) putChunk(c *chunk) {
 	c.pool.put(c)
 }
 
-// submit puts a chunk behind the others of its file and hands it to a worker.
-func (f *File) submit(c *chunk) {
-	c.ticket = f.m.vol.Enter()
-	f.m.pending.Add(int64(c.n))
-	f.mu.Lock()
-	f.enqueueLocked(c)
-	f.mu.Unlock()
-	f.dispatch(c)
-}
-
-// enqueueLocked needs mu.
-func (f *File) enqueueLocked(c *chunk) {
+// enqueueLocked puts a chunk behind the others of its file and hands it to a worker, unless the caller is to process it (byHand), then at once: others
+// may wait for it. The chunk is not to be touched any more else. It needs mu, under which the chunks of a file come to the workers in their order; the
+// workers' queue has room for every chunk there can be, so it never waits.
+func (f *File) enqueueLocked(c *chunk, byHand bool) {
 	f.seq++
-	c.seq = f.seq
+	c.seq, c.byHand, c.passed = f.seq, byHand, !f.ordered(c.n*f.geo.BlockSize)
 	f.queue = append(f.queue, c)
-	f.touchLocked(c.end)
-}
-
-// dispatch hands an enqueued chunk to a worker. The queue has room for every chunk there can be, so it never waits.
-func (f *File) dispatch(c *chunk) {
-	if f.m.inline {
-		_ = f.m.processHere(c) // the handles are told
-		return
+	if !byHand {
+		f.handed = c.seq
+		f.m.queue <- c
 	}
-	f.m.queue <- c
 }
 
 // processHere does the work of a worker for a caller who would do nothing but wait for it.
@@ -108,12 +95,14 @@ func (m *Manager) work() {
 func (m *Manager) process(w *index.Writer, c *chunk) error {
 	f := c.f
 	f.mu.Lock()
-	c.started = true
+	f.beginLocked(c)
 	n := c.n
 	f.mu.Unlock()
 	err := m.put(w, c, n)
+	f.noteKnown(err == nil && w.Fresh() == 0)
 	m.pending.Add(-int64(n))
 	f.mu.Lock()
+	f.passLocked(c)
 	c.done, c.err = true, err
 	if err != nil && c.pool == nil {
 		c.waiter = make(chan error, 1) // of whom its writer, who is told here, has no need
@@ -289,12 +278,14 @@ func (f *File) touchLocked(end int64) {
 // submitWhole submits a chunk that holds n whole blocks from first on; block buffers of these are of no use any more. merged is set if it holds
 // old bytes, whoever was promised them. shape is held.
 func (f *File) submitWhole(c *chunk, first uint64, n int) {
-	f.enqueueWhole(c, first, n)
-	f.dispatch(c)
+	f.enqueueWhole(c, first, n, f.m.inline)
+	if f.m.inline {
+		_ = f.m.processHere(c) // the handles are told
+	}
 }
 
-// enqueueWhole is submitWhole without handing the chunk to a worker.
-func (f *File) enqueueWhole(c *chunk, first uint64, n int) {
+// enqueueWhole is submitWhole, but that the caller is to process the chunk if it is byHand.
+func (f *File) enqueueWhole(c *chunk, first uint64, n int, byHand bool) {
 	c.first, c.n = first, n
 	c.end = int64(first+uint64(n)) * int64(f.geo.BlockSize)
 	c.ticket = f.m.vol.Enter()
@@ -310,6 +301,7 @@ func (f *File) enqueueWhole(c *chunk, first uint64, n int) {
 	}
 	// Here, where a sync either finds the chunk or was seen: one that is through by now has promised the old bytes.
 	c.merged = c.merged && !f.fresh.Load()
-	f.enqueueLocked(c)
+	f.touchLocked(c.end)
+	f.enqueueLocked(c, byHand)
 	f.mu.Unlock()
 }

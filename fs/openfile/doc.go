@@ -11,6 +11,7 @@
 //	        └─rest──▶ block buffer ──when whole, or flushed─▶ chunk
 //
 // Where all workers have work and as much again waits, the caller stores whole blocks himself, from where they are: with several writers nothing is copied.
+// Whoever stores, new blocks of chunks of less than 1 MiB lie in the order of the file (see turn.go).
 //
 // Because of the early reply an error can come late. It is kept with the file and reported by the next write, and by the sync and the close
 // of every handle that wrote; the file keeps what it had at that place. When the volume or the disk below gets tight, writes

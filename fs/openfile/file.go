@@ -42,6 +42,9 @@ type File struct {
 	// stored is the size in the header of the underlying file. Written by the committer or under shape (exclusive).
 	stored atomic.Int64
 
+	// linking: the chunk that was stored last had no new blocks.
+	linking atomic.Bool
+
 	ahead readAhead
 
 	// unhealed: fixes is not empty.
@@ -58,6 +61,9 @@ type File struct {
 	size       int64     // the logical size as users see it
 	queue      []*chunk  // submitted and not committed, in order
 	seq        uint64
+	handed     uint64    // seq of the last chunk that the workers were given
+	begun      uint64    // seq of the last of these that one has begun with; all before it are in hands too
+	turn       sync.Cond // signalled when a chunk passes, see chunk.Wait
 	committing bool
 	rests      map[uint64]*rest
 	buffered   int64   // bytes of the block buffers, as counted in the budget
@@ -74,7 +80,7 @@ type File struct {
 
 func newFile(m *Manager, id ID, d disk.File) (*File, error) {
 	f := &File{m: m, id: id, geo: m.geo, disk: d, recipe: recipe.New(d, m.geo), refs: 1, rests: make(map[uint64]*rest), changes: 1}
-	f.cond.L = &f.mu
+	f.cond.L, f.turn.L = &f.mu, &f.mu
 	h, err := f.recipe.ReadHeader()
 	if err != nil {
 		return nil, err

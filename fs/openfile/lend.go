@@ -11,8 +11,10 @@ const lendLeast = 64 << 10
 // Such a chunk stands in the file's queue like any other, so the order of the commits and what reads see stay the same. It takes no slot: what
 // bounds its number is how many requests the kernel sends at a time. No settle waits for it; one that loses its room meanwhile was not
 // answered yet, and says so in the answer.
+//
+// Where the blocks are likely to come before those of older chunks that wait, it queues up with these (overtakes).
 func (m *Manager) lend(f *File, p []byte) *chunk {
-	if len(p) < lendLeast || m.inline || len(m.queue) < m.crew {
+	if len(p) < lendLeast || m.inline || len(m.queue) < m.crew || f.overtakes(len(p)) {
 		return nil
 	}
 	c, _ := m.lent.Get().(*chunk)
@@ -27,6 +29,6 @@ func (m *Manager) lend(f *File, p []byte) *chunk {
 // writeLent stores whole blocks from where they are. An error of that is returned and told to nobody else; one of the commit, which may have to wait for
 // older chunks of the file, comes later, as ever.
 func (f *File) writeLent(c *chunk, first uint64, n int) error {
-	f.enqueueWhole(c, first, n)
+	f.enqueueWhole(c, first, n, true)
 	return f.m.processHere(c)
 }

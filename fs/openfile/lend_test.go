@@ -17,15 +17,16 @@ import (
 
 // region is what one of several writers writes of a file: his own part of it, over and over.
 type region struct {
-	h    *openfile.Handle
-	off  int64
-	want []byte
-	told []error
+	h     *openfile.Handle
+	off   int64
+	piece int // bytes of a write
+	want  []byte
+	told  []error
 }
 
 // write writes pieces in the region and spoils the memory that they came from as soon as it has the answer.
 func (r *region) write(rnd *rand.Rand, times int) {
-	buf := make([]byte, 256<<10)
+	buf := make([]byte, r.piece)
 	for range times {
 		at := rnd.IntN(len(r.want)/len(buf)) * len(buf)
 		for i := 0; i < len(buf); i += 512 {
@@ -52,7 +53,8 @@ func several(t *testing.T, file func(name string) *openfile.Handle, m *openfile.
 	rnd := rand.New(rand.NewPCG(seed(t), 2))
 	var all []*region
 	for i := range 6 {
-		all = append(all, &region{h: file(fmt.Sprint("f", i%2)), off: int64(i/2) << 20, want: make([]byte, 1<<20)})
+		// Whole chunks are always lent, others of new data only if nothing of their file waits.
+		all = append(all, &region{h: file(fmt.Sprint("f", i%2)), off: int64(i/2) << 20, piece: []int{1 << 20, 256 << 10}[i%4/2], want: make([]byte, 1<<20)})
 	}
 	var wg sync.WaitGroup
 	for _, r := range all {

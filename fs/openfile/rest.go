@@ -155,16 +155,16 @@ func (f *File) fillBlock(r *rest, p []byte) (merged bool, err error) {
 
 // submitRest turns a block buffer into a chunk and hands it to a worker; r.mu is held. Errors are those of enqueueRest.
 func (f *File) submitRest(r *rest) error {
-	c, err := f.enqueueRest(r)
+	c, err := f.enqueueRest(r, f.m.inline)
 	if c != nil {
-		f.dispatch(c)
+		_ = f.m.processHere(c) // the handles are told
 	}
 	return err
 }
 
-// enqueueRest turns a block buffer into a chunk, which is to be dispatched or processed; nil if there is none. r.mu is held. A buffer whose stored
-// part cannot be read is given up; its error is returned and kept for the handles.
-func (f *File) enqueueRest(r *rest) (*chunk, error) {
+// enqueueRest turns a block buffer into a chunk and hands it to a worker; if it is byHand it is returned instead, and the caller is to process it. nil:
+// there is none. r.mu is held. A buffer whose stored part cannot be read is given up; its error is returned and kept for the handles.
+func (f *File) enqueueRest(r *rest, byHand bool) (*chunk, error) {
 	c := f.m.getChunk(f, 1)
 	merged, err := f.fillBlock(r, c.buf[:f.geo.BlockSize])
 	if err != nil {
@@ -184,11 +184,12 @@ func (f *File) enqueueRest(r *rest) (*chunk, error) {
 	c.end = min(int64(r.block+1)*int64(f.geo.BlockSize), max(r.end, f.stored.Load()))
 	f.dropRestLocked(r.block)
 	f.m.pending.Add(1)
-	f.seq++
-	c.seq = f.seq
-	f.queue = append(f.queue, c)
+	f.enqueueLocked(c, byHand)
 	f.mu.Unlock()
 	f.release(r)
+	if !byHand {
+		return nil, nil
+	}
 	return c, nil
 }
 
@@ -210,14 +211,10 @@ func (f *File) submitIfHeld(r *rest, here bool) error {
 		r.mu.Unlock()
 		return nil
 	}
-	c, err := f.enqueueRest(r)
+	c, err := f.enqueueRest(r, here || f.m.inline)
 	r.mu.Unlock()
-	switch {
-	case c == nil:
-	case here:
+	if c != nil {
 		_ = f.m.processHere(c) // the handles are told
-	default:
-		f.dispatch(c)
 	}
 	return err
 }
