@@ -1,5 +1,5 @@
 // Package work guards the cost of what the file system does by counting: system calls, bytes that pass through them, hashes, flushes, writes of
-// blocks, entries and headers, and allocations. Nothing is timed, so a busy machine changes nothing.
+// blocks, entries and headers, allocations, and in how many pieces new blocks lie. Nothing is timed, so a busy machine changes nothing.
 //
 // Each bound stands in the table of its workload with the reason for its size. It is at most one and a half times what was counted when
 // it was set, unless a smaller number makes no sense, so that work done twice fails. `go test -v ./integration/work` prints all counts.
