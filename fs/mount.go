@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,6 +65,9 @@ func Mount(ctx context.Context, o Options, log *logrus.Logger) (*Mounted, error)
 	}
 	go m.serve()
 	if err := m.server.WaitMount(); err != nil {
+		if m.gone() {
+			return m, nil // somebody unmounted it the moment it was there: Wait tells how that went
+		}
 		return nil, errors.Join(fmt.Errorf("mount %s on %s: %w", m.o.Parent, m.o.MountPoint, err), m.server.Unmount(), m.Wait())
 	}
 	m.noteDevice()
@@ -71,6 +75,12 @@ func Mount(ctx context.Context, o Options, log *logrus.Logger) (*Mounted, error)
 		m.log.Debug(err)
 	}
 	return m, nil
+}
+
+// gone tells whether the mount point is no mount of a volume any more.
+func (m *Mounted) gone() bool {
+	list, err := index.Mounts()
+	return err == nil && !slices.ContainsFunc(list, func(on index.Mount) bool { return on.Volume() && on.Point == m.o.MountPoint })
 }
 
 // readAhead is how far the kernel reads ahead in files of the mount, in bytes. So many requests of 1 MiB are on their way at a time while a file is read in
