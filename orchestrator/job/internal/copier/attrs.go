@@ -6,71 +6,21 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"tresor/orchestrator/internal/xattr"
 )
-
-// xattr is an extended attribute; ACLs are such.
-type xattr struct {
-	name  string
-	value []byte
-}
-
-// readXattrs reads all attributes of what path names itself. A file system without any has none.
-func readXattrs(path string) ([]xattr, error) {
-	names, err := sized(func(p []byte) (int, error) { return unix.Llistxattr(path, p) })
-	if errors.Is(err, unix.ENOTSUP) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list extended attributes: %w", err)
-	}
-	var list []xattr
-	for name := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
-		if name == "" {
-			continue
-		}
-		value, err := sized(func(p []byte) (int, error) { return unix.Lgetxattr(path, name, p) })
-		if errors.Is(err, unix.ENODATA) {
-			continue // it went
-		}
-		if err != nil {
-			return list, fmt.Errorf("extended attribute %s: %w", name, err)
-		}
-		list = append(list, xattr{name, value})
-	}
-	return list, nil
-}
-
-// sized asks for a length, then for the bytes, and again if there are more by then.
-func sized(get func(p []byte) (int, error)) ([]byte, error) {
-	for {
-		n, err := get(nil)
-		if err != nil || n == 0 {
-			return nil, err
-		}
-		p := make([]byte, n)
-		n, err = get(p)
-		if errors.Is(err, unix.ERANGE) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		return p[:n], nil
-	}
-}
 
 // attributes gives a copy owner, extended attributes, mode and times of its source, in that order: a change of the owner takes bits of the mode, and
 // what comes before changes the times.
-func (r *run) attributes(rel string, st *unix.Stat_t, xattrs []xattr) error {
+func (r *run) attributes(rel string, st *unix.Stat_t, xattrs []xattr.Attribute) error {
 	name := filepath.Join(r.base, rel)
 	if err := r.refuse(rel, "owner", os.Lchown(name, int(st.Uid), int(st.Gid))); err != nil {
 		return err
 	}
 	for _, x := range xattrs {
-		if err := r.refuse(rel, "extended attribute "+x.name, unix.Lsetxattr(name, x.name, x.value, 0)); err != nil {
+		if err := r.refuse(rel, "extended attribute "+x.Name, unix.Lsetxattr(name, x.Name, x.Value, 0)); err != nil {
 			return err
 		}
 	}

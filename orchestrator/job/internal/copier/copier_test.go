@@ -17,6 +17,7 @@ import (
 
 	"tresor/orchestrator"
 	"tresor/orchestrator/internal/cksum"
+	"tresor/orchestrator/internal/xattr"
 	"tresor/orchestrator/storetest"
 )
 
@@ -253,8 +254,8 @@ func TestAttributes(t *testing.T) {
 		if a.Mode != b.Mode || a.Uid != b.Uid || a.Gid != b.Gid || a.Mtim != b.Mtim {
 			t.Errorf("%s: source %+v, copy %+v", name, a, b)
 		}
-		xa, e1 := readXattrs(filepath.Join(r.src, name))
-		xb, e2 := readXattrs(r.target(name))
+		xa, e1 := xattr.Read(filepath.Join(r.src, name))
+		xb, e2 := xattr.Read(r.target(name))
 		if err := errors.Join(e1, e2); err != nil || fmt.Sprint(xa) != fmt.Sprint(xb) || name == "dir/file" && len(xa) != 2 {
 			t.Errorf("%s: attributes %q, copy %q, %v", name, xa, xb, err)
 		}

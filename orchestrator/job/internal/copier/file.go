@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/orchestrator"
+	"tresor/orchestrator/internal/xattr"
 )
 
 // full is the absolute name of something in the copy.
@@ -53,8 +54,8 @@ func (r *run) file(ctx context.Context, p *place) error {
 }
 
 // xattrs reads the extended attributes of a source; what cannot be read is listed.
-func (r *run) xattrs(p *place) []xattr {
-	list, err := readXattrs(p.sys())
+func (r *run) xattrs(p *place) []xattr.Attribute {
+	list, err := xattr.Read(p.sys())
 	if err != nil {
 		r.list(&r.result.Partial, p.rel, err.Error())
 	}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/orchestrator"
+	"tresor/orchestrator/internal/xattr"
 )
 
 const (
@@ -36,7 +37,7 @@ type mark struct {
 	note   line
 	end    bool
 	st     unix.Stat_t // of the end, with its attributes
-	xattrs []xattr
+	xattrs []xattr.Attribute
 }
 
 // op is a part that goes to a file, or a mark behind its parts.

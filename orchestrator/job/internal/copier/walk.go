@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tresor/orchestrator"
+	"tresor/orchestrator/internal/xattr"
 )
 
 // place is something of a source that is to be copied.
@@ -29,7 +30,7 @@ type place struct {
 type dirDone struct {
 	name   string // relative to the backup
 	st     unix.Stat_t
-	xattrs []xattr
+	xattrs []xattr.Attribute
 }
 
 // sys is a path by which the place can be reached without following anything.
