@@ -56,7 +56,7 @@ type Record struct {
 	Files    int       `json:"files"`
 	Bytes    int64     `json:"bytes"`             // of all files, holes included
 	NewBytes int64     `json:"new_bytes"`         // of blocks that the volume had not held before: the room that they take
-	NewData  int64     `json:"new_data"`          // of these, those that are content: the last block of a file is filled with zeros
+	NewData  int64     `json:"new_data"`          // the content in them, never more than Bytes: the last block of a file is filled with zeros
 	Partial  []string  `json:"partial,omitempty"` // what could not be backed up, and why; not empty: the backup is not whole
 
 	Verdict  Verdict   `json:"verdict"`

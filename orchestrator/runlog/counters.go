@@ -23,7 +23,8 @@ type Sample struct {
 	Took    time.Duration `json:"took_ns"`
 	Files   int           `json:"files"`
 	Read    int64         `json:"read"`     // bytes of the source
-	Written int64         `json:"written"`  // bytes that the volume had not held before
+	New     int64         `json:"new"`      // of these, what the volume had not held before: never more
+	Written int64         `json:"written"`  // what that takes in whole blocks
 	Result  Result        `json:"result"`   // of the copy
 	Verdict string        `json:"verdict"`  // an orchestrator.Verdict
 	Checked time.Time     `json:"verified"` // when it was verified; zero: it was not
@@ -47,6 +48,7 @@ type Trend struct {
 	Failed  int           `json:"failed"`
 	Took    time.Duration `json:"took_ns"`
 	Read    int64         `json:"read"`
+	New     int64         `json:"new"`
 	Written int64         `json:"written"`
 	Samples []Sample      `json:"samples"` // in the order in which they came, the newest last
 }
@@ -61,12 +63,26 @@ func (t Trend) Verified() time.Time {
 	return time.Time{}
 }
 
-// Ratio is bytes read for each byte written, over all runs; 0 if nothing was written.
+// Ratio is bytes read for each new one, over all runs; 0 if nothing was new.
 func (t Trend) Ratio() float64 {
-	if t.Written <= 0 {
+	if t.New <= 0 {
 		return 0
 	}
-	return float64(t.Read) / float64(t.Written)
+	return float64(t.Read) / float64(t.New)
+}
+
+// complete gives a trend that was written before new data was told from the blocks that it takes what can be said of it.
+func (t *Trend) complete() {
+	guess := func(fresh *int64, read, written int64) {
+		if *fresh == 0 { // of what takes blocks something is new
+			*fresh = min(read, written)
+		}
+	}
+	guess(&t.New, t.Read, t.Written)
+	for i := range t.Samples {
+		s := &t.Samples[i]
+		guess(&s.New, s.Read, s.Written)
+	}
 }
 
 // Usual is the mean duration of the newest good samples before the last good one, ten at most; 0 if there are none.
@@ -188,6 +204,7 @@ func (t *Trend) count(s Sample, sign int) {
 	}
 	t.Took += s.Took * time.Duration(sign)
 	t.Read += s.Read * int64(sign)
+	t.New += s.New * int64(sign)
 	t.Written += s.Written * int64(sign)
 }
 
@@ -212,6 +229,7 @@ func (c *Counters) read(path string) (Trend, error) {
 	if c.path(t.Machine) != path {
 		return Trend{}, fmt.Errorf("counters %s: they are of %q, who has another file", path, t.Machine)
 	}
+	t.complete()
 	return t, nil
 }
 

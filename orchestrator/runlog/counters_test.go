@@ -17,7 +17,7 @@ func TestCounters(t *testing.T) {
 	machines := []string{"dc", "dc-2", "Büro 2", "..", ".", "a/b", "a%2Fb", strings.Repeat("ü", 120), strings.Repeat("ü", 119) + "x", "%sha256-00"}
 	for i, m := range machines {
 		for n := range i + 1 {
-			s := runlog.Sample{Run: strconv.Itoa(n), Begun: start.Add(time.Duration(n) * time.Hour), Took: time.Minute, Read: 1000, Written: 100, Result: runlog.OK}
+			s := runlog.Sample{Run: strconv.Itoa(n), Begun: start.Add(time.Duration(n) * time.Hour), Took: time.Minute, Read: 1000, New: 100, Written: 800, Result: runlog.OK}
 			if n%2 == 1 {
 				s.Result = runlog.Failed
 			}
@@ -41,7 +41,7 @@ func TestCounters(t *testing.T) {
 	if have, err := c.Get("dc"); err != nil || !have.Verified().IsZero() {
 		t.Errorf("verified at %s, %v, and nothing ever was", have.Verified(), err)
 	}
-	late := runlog.Sample{Run: "0", Read: 1000, Written: 100, Took: time.Minute, Result: runlog.OK, Checked: start.Add(time.Hour)} // in place of the first one
+	late := runlog.Sample{Run: "0", Read: 1000, New: 100, Written: 800, Took: time.Minute, Result: runlog.OK, Checked: start.Add(time.Hour)} // in place of the first one
 	if err := c.Add("dc", late); err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +54,28 @@ func TestCounters(t *testing.T) {
 	}
 	if err := c.Add("", late); err == nil {
 		t.Error("a machine without a name: no error")
+	}
+}
+
+// TestNewData: what is new is never more than what was read, whatever it takes in whole blocks, also in files from before that was kept.
+func TestNewData(t *testing.T) {
+	dir := t.TempDir()
+	c := runlog.NewCounters(dir)
+	if err := os.WriteFile(filepath.Join(dir, "dc.json"), []byte(`{"machine":"dc","runs":2,"read":6300,"written":24900,"samples":[
+		{"run":"0","read":6200,"written":24800,"result":"ok"},{"run":"1","read":100,"written":100,"result":"ok"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	have, err := c.Get("dc")
+	if err != nil || have.New != 6300 || have.Ratio() != 1 || have.Samples[0].New != 6200 || have.Samples[1].New != 100 || have.Written != 24900 {
+		t.Errorf("from before: have %+v, ratio %v, %v", have, have.Ratio(), err)
+	}
+	for range 2 { // the second one replaces the first
+		if err := c.Add("dc", runlog.Sample{Run: "2", Read: 6300, New: 2100, Written: 24900, Result: runlog.OK}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if have, err = c.Get("dc"); err != nil || have.New != 8400 || have.Written != 49800 || have.Ratio() != 1.5 {
+		t.Errorf("have %+v, ratio %v, %v", have, have.Ratio(), err)
 	}
 }
 

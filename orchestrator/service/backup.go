@@ -233,7 +233,7 @@ func (s *Service) toVolume(ctx context.Context, m Machine, r Result) (Result, er
 		s.tell()
 		return r, nil
 	}
-	r.Bytes, r.New = job.Bytes, job.New
+	r.Bytes, r.New, r.NewData = job.Bytes, job.New, job.NewData
 	switch {
 	case job.Published:
 		r.Outcome, r.Text = Good, ""

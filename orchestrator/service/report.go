@@ -16,10 +16,10 @@ func line(r Result) string {
 		text += ", " + r.Backup
 	}
 	if r.Bytes > 0 {
-		text += fmt.Sprintf(", %.1f MB", float64(r.Bytes)/1e6)
+		text += fmt.Sprintf(", %.1f MB read", float64(r.Bytes)/1e6)
 	}
 	if r.Way == ViaVolume && r.Outcome != Failed && r.Bytes > 0 {
-		text += fmt.Sprintf(" (%.1f MB new)", float64(r.New)/1e6)
+		text += ", " + newText(r.NewData, r.New)
 	}
 	if r.Outcome != Blocked && r.Outcome != Waiting && r.Ended.After(r.Begun) {
 		text += ", " + r.Ended.Sub(r.Begun).Round(time.Second).String()
@@ -124,7 +124,7 @@ func (s *Service) report(ctx context.Context, v Volume, p Pruned) string {
 	c := st.Counters
 	fmt.Fprintf(&b, "\nSince the service was set up\n  rounds %d, backups %d, failures %d, copies verified %d, mismatches %d, failed jobs %d, switches %d, removed by retention %d\n",
 		c.Rounds, c.Backups, c.Failures, c.Published, c.Mismatches, c.JobsFailed, c.Switches, c.Pruned)
-	fmt.Fprintf(&b, "  backed up %.1f MB, of it new %.1f MB (in whole blocks %.1f MB), waited for the buffer %s\n", float64(c.Bytes)/1e6, float64(c.NewData)/1e6, float64(c.NewBytes)/1e6, time.Duration(c.Waited)*time.Second)
+	fmt.Fprintf(&b, "  backed up %.1f MB, of it %s, waited for the buffer %s\n", float64(c.Bytes)/1e6, newText(c.NewData, c.NewBytes), time.Duration(c.Waited)*time.Second)
 	s.trends(&b)
 	s.reportJobs(&b)
 	if list, err := s.snapshot().Keeper.Backups(ctx, v); err != nil {

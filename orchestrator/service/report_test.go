@@ -66,6 +66,10 @@ func TestReport(t *testing.T) {
 	filled(w)
 	sn := w.snapshot(0)
 	sn.Keeper = reported{fakeKeeper{w, 0}}
+	sn.Machines = []Machine{{Name: "dc"}, {Name: "mail"}}
+	sn.Trend = func(machine string) (*Trend, error) {
+		return map[string]*Trend{"dc": {Backups: 9, Failed: 1, Took: time.Minute, Usual: 70 * time.Second, Read: 6.3e6, New: 5.9e6, Written: 24.9e6, Ratio: 63. / 59}}[machine], nil
+	}
 	s := &Service{p: Parts{Jobs: fakeJobs{w, 0}, Log: fakeTeller{w, 0}, Dir: t.TempDir(), Clock: w.clock}, snap: sn, events: make(chan struct{}), pruning: make(chan struct{}, 1)}
 	s.state.Counters = Counters{Rounds: 7, Backups: 19, Failures: 2, Published: 17, Mismatches: 1, JobsFailed: 1, Switches: 3, Pruned: 5, Bytes: 90e9, NewBytes: 11e9, NewData: 10e9, Waited: 3720}
 	s.state.Volumes = map[string]VolumeNote{"sdc1": {Damaged: []string{"bazaar/dc-2-20260103000000/x"}}}
@@ -96,9 +100,9 @@ func (broken) Corrupted(context.Context, Volume, int) ([]string, bool, error) {
 func TestSummary(t *testing.T) {
 	at := func(minutes int) time.Time { return time.Date(2026, 11, 22, 20, minutes, 0, 0, time.UTC) }
 	r := &Round{ID: "01JD9Z", Why: "schedule", Begun: at(0), Ended: at(52), Machines: []Result{
-		{Machine: "dc", Outcome: Good, Way: ViaVolume, Backup: "dc-20261122200000", Begun: at(0), Ended: at(12), Seconds: 720, Bytes: 40e9, New: 2e9, Targets: []TargetState{{Name: "offsite"}}},
+		{Machine: "dc", Outcome: Good, Way: ViaVolume, Backup: "dc-20261122200000", Begun: at(0), Ended: at(12), Seconds: 720, Bytes: 40e9, New: 2e9, NewData: 19e8, Targets: []TargetState{{Name: "offsite"}}},
 		{Machine: "dc-2", Outcome: Failed, Way: ViaBuffer, Backup: "dc-2-20261122201200", Begun: at(12), Ended: at(13), Seconds: 60, Text: "open dc-2: no such directory"},
-		{Machine: "Büro 1", Outcome: Partial, Way: ViaVolume, Backup: "Büro 1-20261122201300", Begun: at(13), Ended: at(40), Seconds: 1620, Bytes: 7e9, New: 1e9, Text: "2 files could not be read, the first: a: permission denied",
+		{Machine: "Büro 1", Outcome: Partial, Way: ViaVolume, Backup: "Büro 1-20261122201300", Begun: at(13), Ended: at(40), Seconds: 1620, Bytes: 6.3e6, New: 24.9e6, NewData: 5.9e6, Text: "2 files could not be read, the first: a: permission denied",
 			Targets: []TargetState{{Name: "offsite", Error: "repository is locked"}}},
 		{Machine: "asleep", Outcome: Blocked, Text: "its blocked hours"},
 	}, Targets: []TargetState{{Name: "offsite", Error: "check: 3 segments are damaged"}}}

@@ -141,7 +141,8 @@ type Result struct {
 	Ended   time.Time     `json:"ended,omitzero"`
 	Seconds int64         `json:"seconds,omitempty"` // that it took, waiting included
 	Bytes   int64         `json:"bytes"`
-	New     int64         `json:"new_bytes"`
+	New     int64         `json:"new_bytes"` // as in orchestrator.Record, and NewData
+	NewData int64         `json:"new_data"`
 	Text    string        `json:"text,omitempty"`    // why it failed, or what is still to be done
 	Targets []TargetState `json:"targets,omitempty"` // further targets, such as borg
 }
@@ -187,8 +188,8 @@ type Counters struct {
 	Mismatches int64 `json:"mismatches"`
 	JobsFailed int64 `json:"jobs_failed"`
 	Bytes      int64 `json:"bytes"`
-	NewBytes   int64 `json:"new_bytes"` // blocks that were new to a volume, as a whole
-	NewData    int64 `json:"new_data"`  // content in them
+	NewBytes   int64 `json:"new_bytes"` // what NewData takes in whole blocks
+	NewData    int64 `json:"new_data"`  // of Bytes, what a volume had not held before
 	Switches   int64 `json:"switches"`
 	Pruned     int64 `json:"pruned"`
 	Waited     int64 `json:"waited_seconds"` // for room on the buffer

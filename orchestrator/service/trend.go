@@ -13,8 +13,9 @@ type Trend struct {
 	Took        time.Duration `json:"took_ns"`            // the last one
 	Usual       time.Duration `json:"usual_ns,omitempty"` // those before it, on average
 	Read        int64         `json:"read"`               // bytes of the source, the last one
-	Written     int64         `json:"written"`            // bytes that the volume had not held before, the last one
-	Ratio       float64       `json:"ratio,omitempty"`    // bytes read for each byte written, over all of them
+	New         int64         `json:"new"`                // of these, what the volume had not held before
+	Written     int64         `json:"written"`            // what that takes in whole blocks
+	Ratio       float64       `json:"ratio,omitempty"`    // bytes read for each new one, over all of them
 	Verified    time.Time     `json:"verified,omitzero"`  // when the newest verified one was verified
 	VerifiedAge time.Duration `json:"verified_age_ns,omitempty"`
 }
@@ -25,6 +26,11 @@ func (t *Trend) RatioText() string {
 		return "nothing new"
 	}
 	return fmt.Sprintf("%.1f : 1", t.Ratio)
+}
+
+// newText says how much was new data, and what that takes in whole blocks: the content of small files takes a block each.
+func newText(data, blocks int64) string {
+	return fmt.Sprintf("%.1f MB new (in whole blocks %.1f MB)", float64(data)/1e6, float64(blocks)/1e6)
 }
 
 // trends is the part of a report about them.
@@ -42,8 +48,8 @@ func (s *Service) trends(b *strings.Builder) {
 		case t == nil:
 			fmt.Fprintf(b, "  %s: no backup yet\n", m.Name)
 		default:
-			fmt.Fprintf(b, "  %s: %d backups, %d failed; the last one took %s (usually %s), %.1f MB read, %.1f MB new; read to new %s; verified %s\n", m.Name, t.Backups, t.Failed,
-				t.Took.Round(time.Second), t.Usual.Round(time.Second), float64(t.Read)/1e6, float64(t.Written)/1e6, t.RatioText(), when(t.Verified))
+			fmt.Fprintf(b, "  %s: %d backups, %d failed; the last one took %s (usually %s), %.1f MB read, %s; read to new %s; verified %s\n", m.Name, t.Backups, t.Failed,
+				t.Took.Round(time.Second), t.Usual.Round(time.Second), float64(t.Read)/1e6, newText(t.New, t.Written), t.RatioText(), when(t.Verified))
 		}
 	}
 }

@@ -102,7 +102,7 @@ func (d *demo) second(ctx context.Context) error {
 	if err := d.ask(ctx, "status", nil, &st); err != nil {
 		return err
 	}
-	d.out.line("   Backed up so far: %s, of which %s were new to the disk (%s in whole blocks).", size(st.Counters.Bytes), size(st.Counters.NewData), size(st.Counters.NewBytes))
+	d.out.line("   Backed up so far: %s, of it %s new (in whole blocks %s).", size(st.Counters.Bytes), size(st.Counters.NewData), size(st.Counters.NewBytes))
 	var list []found
 	if err := d.ask(ctx, "verify", namesArgs{}, &list); err != nil {
 		return err

@@ -150,7 +150,7 @@ func printMachines(p *printer, st service.Status) {
 	p.line("")
 	p.wrapped("", fmt.Sprintf("Since the beginning: %s, %s (%s), %s verified (%s, %s), %s.", countOf(int(c.Rounds), "round"), countOf(int(c.Backups), "backup"), countOf(int(c.Failures), "failure"),
 		countOf(int(c.Published), "copy"), countOf(int(c.Mismatches), "mismatch"), countOf(int(c.JobsFailed), "failed job"), countOf(int(c.Switches), "switch")))
-	p.wrapped("", fmt.Sprintf("Read from the machines: %s; of it new to a volume: %s, which take %s in whole blocks.", size(c.Bytes), size(c.NewData), size(c.NewBytes)))
+	p.wrapped("", fmt.Sprintf("Read from the machines: %s; of it %s new (in whole blocks %s).", size(c.Bytes), size(c.NewData), size(c.NewBytes)))
 }
 
 func printDisks(p *printer, st service.Status) {

@@ -413,7 +413,7 @@ func TestTrends(t *testing.T) {
 	at := time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC)
 	for i, written := range []int64{1000, 100, 100} {
 		begun := at.AddDate(0, 0, i)
-		s := runlog.Sample{Run: fmt.Sprint("R", i), Backup: orchestrator.BackupName("dc", begun), Begun: begun, Took: time.Duration(i+1) * time.Minute, Read: 1000, Written: written, Result: runlog.OK}
+		s := runlog.Sample{Run: fmt.Sprint("R", i), Backup: orchestrator.BackupName("dc", begun), Begun: begun, Took: time.Duration(i+1) * time.Minute, Read: 1000, New: written, Written: 8 * written, Result: runlog.OK}
 		if err := a.trends.c.Add("dc", s); err != nil {
 			t.Fatal(err)
 		}
@@ -425,7 +425,7 @@ func TestTrends(t *testing.T) {
 	if err != nil || have == nil {
 		t.Fatal(have, err)
 	}
-	want := service.Trend{Backups: 3, Took: 3 * time.Minute, Usual: 90 * time.Second, Read: 1000, Written: 100, Ratio: 2.5, Verified: proved, VerifiedAge: 2 * time.Hour}
+	want := service.Trend{Backups: 3, Took: 3 * time.Minute, Usual: 90 * time.Second, Read: 1000, New: 100, Written: 800, Ratio: 2.5, Verified: proved, VerifiedAge: 2 * time.Hour}
 	if *have != want {
 		t.Errorf("have %+v, want %+v", *have, want)
 	}
@@ -435,7 +435,7 @@ func TestTrends(t *testing.T) {
 	var out bytes.Buffer
 	p := &printer{w: &out}
 	printTrends(p, []service.MachineStatus{{Name: "dc", Trend: have}, {Name: "dc-2"}})
-	for _, want := range []string{"Trends", "dc", "3 backups (0 failed)", "took 3m0s (usually 1m30s)", "2.5 : 1", "verified 2 h ago"} {
+	for _, want := range []string{"Trends", "dc", "3 backups (0 failed)", "took 3m0s (usually 1m30s)", "100 B new (in whole blocks 800 B)", "2.5 : 1", "verified 2 h ago"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

@@ -27,7 +27,7 @@ func newTrends(a *app, c *config.Config) *trends { return &trends{a, countersOf(
 // round notes the results of a round. Those of machines that go over the buffer are completed when their jobs end.
 func (t *trends) round(r *service.Round) {
 	for _, m := range r.Machines {
-		s := runlog.Sample{Run: r.ID, Backup: m.Backup, Begun: m.Begun, Took: m.Ended.Sub(m.Begun), Read: m.Bytes, Written: m.New}
+		s := runlog.Sample{Run: r.ID, Backup: m.Backup, Begun: m.Begun, Took: m.Ended.Sub(m.Begun), Read: m.Bytes, New: m.NewData, Written: m.New}
 		switch m.Outcome {
 		case service.Good:
 			s.Result = runlog.OK
@@ -58,7 +58,7 @@ func complete(s *runlog.Sample, j job.Job) {
 		s.Result = runlog.Failed
 		return
 	}
-	s.Read, s.Written, s.Files = j.Result.Bytes, j.Result.NewBytes, int(j.Result.Files)
+	s.Read, s.New, s.Written, s.Files = j.Result.Bytes, j.Result.NewData, j.Result.NewBytes, int(j.Result.Files)
 	s.Result = runlog.OK
 	if len(j.Result.Partial) > 0 {
 		s.Result = runlog.Partial
@@ -107,7 +107,7 @@ func trendOf(c *runlog.Counters, clock orchestrator.Clock) func(machine string) 
 		}
 		out := &service.Trend{Backups: t.Runs, Failed: t.Failed, Usual: t.Usual(), Ratio: t.Ratio(), Verified: t.Verified()}
 		if ok {
-			out.Took, out.Read, out.Written = last.Took, last.Read, last.Written
+			out.Took, out.Read, out.New, out.Written = last.Took, last.Read, last.New, last.Written
 		}
 		if !out.Verified.IsZero() {
 			out.VerifiedAge = clock.Now().Sub(out.Verified)
@@ -133,7 +133,7 @@ func printTrends(p *printer, list []service.MachineStatus) {
 			verified = "verified " + age(t.VerifiedAge) + " ago"
 		}
 		rows = append(rows, row{cells: []string{m.Name, countOf(t.Backups, "backup") + fmt.Sprintf(" (%d failed)", t.Failed), took},
-			notes: []string{fmt.Sprintf("last: %s read, %s in new blocks; read to new over all: %s; %s", size(t.Read), size(t.Written), t.RatioText(), verified)}})
+			notes: []string{fmt.Sprintf("last: %s read, %s new (in whole blocks %s); read to new over all: %s; %s", size(t.Read), size(t.New), size(t.Written), t.RatioText(), verified)}})
 	}
 	if len(rows) > 0 {
 		p.line("\nTrends")

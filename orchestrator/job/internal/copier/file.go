@@ -74,7 +74,7 @@ func (r *run) note(rel string, done line) {
 	r.sums[orchestrator.Path(rel)] = *done.Sum
 	r.result.Bytes += done.Sum.Size
 	r.result.NewBytes += done.New
-	r.result.NewData += done.New - min(done.New, done.Pad)
+	r.result.NewData += min(done.New-min(done.New, done.Pad), done.Sum.Size)
 	r.Seen(len(r.sums), r.result.Bytes)
 }
 

@@ -35,6 +35,15 @@ func (r *rig) count() (read, put *int64) {
 	return read, put
 }
 
+// TestNewDataIsNeverMoreThanTheFile, also where nobody knows which of its blocks were new.
+func TestNewDataIsNeverMoreThanTheFile(t *testing.T) {
+	r := &run{Options: Options{Seen: func(int, int64) {}}, sums: map[orchestrator.Path]orchestrator.FileSum{}}
+	r.note("f", line{New: 3 << 17, Sum: &orchestrator.FileSum{Size: 5, Whole: true}})
+	if r.result.NewData != 5 || r.result.NewBytes != 3<<17 {
+		t.Errorf("have %d bytes of new data that take %d", r.result.NewData, r.result.NewBytes)
+	}
+}
+
 // TestReadOnce: each byte of a source is read once to be summed and stored, and after an interruption what was not durable once more.
 func TestReadOnce(t *testing.T) {
 	r := newRig(t)
