@@ -88,7 +88,8 @@ func sizes(t *testing.T) []uint64 {
 type volume struct {
 	t      *testing.T
 	m      *mounttest.Mount
-	noSync bool // nobody calls fsync while it is measured
+	parent string // its parent directory, where a test needs it
+	noSync bool   // nobody calls fsync while it is measured
 }
 
 // newVolume makes one of n blocks of 128 KiB in so many files, a tenth of which is removed again, and mounts it.
