@@ -3,6 +3,7 @@ package index
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"tresor/index/format"
 )
@@ -12,6 +13,16 @@ import (
 // it to the disk, the mark of the session stays, and the next mount repairs. What is stored is served on.
 func (v *Volume) Bug(recovered any) error {
 	return v.fail(fmt.Errorf("a bug in this program, which has to be started again: panic: %v", recovered))
+}
+
+// caught is Bug of what recover has returned, nil of nil; the log gets the way to it.
+func (v *Volume) caught(recovered any) error {
+	if recovered == nil {
+		return nil
+	}
+	err := v.Bug(recovered)
+	v.warn("%v\n%s", err, debug.Stack())
+	return err
 }
 
 // errAbandoned is why a block that another one was storing did not come: he fell over something else. Who waits stores it himself.

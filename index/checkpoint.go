@@ -20,7 +20,13 @@ func (v *Volume) Sync() error {
 	if v.durable.Load() == v.wrote.Load() {
 		return nil
 	}
-	return v.data.do(func() error {
+	return v.data.do(func() (err error) {
+		// Others wait for this sync: a panic must not leave them without an answer.
+		defer func() {
+			if b := v.caught(recover()); b != nil {
+				err = b
+			}
+		}()
 		v.stats.syncs.Add(1)
 		n := v.wrote.Load()
 		if err := v.blocks.Sync(); err != nil {

@@ -5,8 +5,13 @@ import "tresor/index/format"
 // Link is Put by hashes alone: entries have the hashes of blocks that the caller knows the content of (null entries stand for zeros), and get
 // their addresses if the index knows all of them. Else, false, they are not valid, and nothing happened. The caller is between Enter and
 // Leave as for Put. A volume that proves blocks before it links to them (VerifyLinks) knows only what it has proved.
-func (w *Writer) Link(out []format.Entry) bool {
+func (w *Writer) Link(out []format.Entry) (known bool) {
 	v := w.v
+	defer func() {
+		if v.caught(recover()) != nil {
+			known = false // and Put says why
+		}
+	}()
 	if v.Failed() != nil { // Put says so
 		return false
 	}

@@ -51,10 +51,15 @@ func (w *Writer) Stream(id uint64) { w.stream = id }
 // no entry is valid; what was stored by then is referred to by nothing and goes with the next reclaim. A full volume or disk is an error of
 // class format.ErrNoSpace.
 //
-// The blocks are in the block file when Put returns; Sync makes them durable.
-func (w *Writer) Put(blocks []byte, out []format.Entry) error {
+// The blocks are in the block file when Put returns; Sync makes them durable. A panic inside, that is a bug, is an error too (Volume.Bug).
+func (w *Writer) Put(blocks []byte, out []format.Entry) (err error) {
 	v := w.v
-	defer func() { w.turn = nil }()
+	defer func() {
+		w.turn = nil
+		if b := v.caught(recover()); b != nil {
+			err = b
+		}
+	}()
 	if err := v.Failed(); err != nil {
 		return err
 	}
@@ -67,7 +72,7 @@ func (w *Writer) Put(blocks []byte, out []format.Entry) error {
 		out[i] = format.Entry{Hash: w.sums[i]}
 	}
 	v.stats.hashed.Add(uint64(n))
-	err := w.enter(blocks[:n*bs], out)
+	err = w.enter(blocks[:n*bs], out)
 	if len(w.waits) > 0 {
 		w.pass()
 	}

@@ -38,7 +38,7 @@ func within(t *testing.T, what string, do func() error) (err error) {
 	}
 }
 
-// trapFS is a disk whose reads or writes of one file panic while a trap is set, "read NAME" or "write NAME".
+// trapFS is a disk whose reads, writes or syncs of one file panic while a trap is set, such as "read NAME".
 type trapFS struct {
 	disk.FS
 	trap atomic.Pointer[string]
@@ -73,6 +73,11 @@ func (f trapFile) ReadAt(p []byte, off int64) (int, error) {
 func (f trapFile) WriteAt(p []byte, off int64) (int, error) {
 	f.fs.step("write", f.Name())
 	return f.File.WriteAt(p, off)
+}
+
+func (f trapFile) Sync() error {
+	f.fs.step("sync", f.Name())
+	return f.File.Sync()
 }
 
 // newTrapped is newMemory over a trapFS.
@@ -181,4 +186,29 @@ func TestPanicWhileGathering(t *testing.T) {
 		t.Error("the volume was closed as if nothing had been")
 	}
 	r.vol = nil
+}
+
+// TestPanicWhileSyncing has the disk of the block file panic in a sync that several wait for: each is told, and the program lives.
+func TestPanicWhileSyncing(t *testing.T) {
+	r, trap := newTrapped(t, tiny())
+	old, one, two := r.file("old"), r.file("one"), r.file("two")
+	r.write(old, pattern(1, 4*4096), 0)
+	if err := old.Sync(false); err != nil {
+		t.Fatal(err)
+	}
+	r.write(one, pattern(20, 4*4096), 0)
+	r.write(two, pattern(30, 4*4096), 0)
+	trap.set("sync " + format.DefaultBlocksName)
+	told := make(chan error, 2)
+	for _, h := range []*openfile.Handle{one, two} {
+		go func() { told <- h.Sync(false) }()
+	}
+	for range 2 {
+		if err := within(t, "a sync", func() error { return <-told }); err == nil || !strings.Contains(err.Error(), "a bug for the test") {
+			t.Errorf("a sync says %v", err)
+		}
+	}
+	trap.set("")
+	r.assertContent(old, pattern(1, 4*4096))
+	r.assertRepairs(t, pattern(1, 4*4096))
 }

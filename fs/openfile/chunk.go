@@ -98,7 +98,12 @@ func (m *Manager) process(w *index.Writer, c *chunk) error {
 	f.beginLocked(c)
 	n := c.n
 	f.mu.Unlock()
-	err := m.put(w, c, n)
+	w.Stream(uint64(f.id))
+	p := c.buf[:n*m.geo.BlockSize]
+	if f.ordered(len(p)) {
+		w.InTurn(c)
+	}
+	err := w.Put(p, c.entries[:n])
 	f.noteKnown(err == nil && w.Fresh() == 0)
 	m.pending.Add(-int64(n))
 	f.mu.Lock()
@@ -190,8 +195,13 @@ func (f *File) secure(batch []*chunk) {
 }
 
 // storeRun writes entries and, if the file grew, its size before: a crash in between leaves a file that is short, not one with
-// bytes that nobody wrote. After an error the file is as before.
-func (f *File) storeRun(first uint64, run []format.Entry, end int64) error {
+// bytes that nobody wrote. After an error the file is as before; after a panic, that is a bug, which is an error too, nobody knows.
+func (f *File) storeRun(first uint64, run []format.Entry, end int64) (err error) {
+	defer func() {
+		if b := f.m.bug(recover()); b != nil {
+			err = b
+		}
+	}()
 	if err := f.m.vol.Touch(); err != nil {
 		return err
 	}

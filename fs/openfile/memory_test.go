@@ -74,18 +74,21 @@ func (r *memory) acquire() *index.Parent {
 func (r *memory) open() {
 	r.t.Helper()
 	var err error
-	if r.vol, err = index.Open(r.acquire(), index.Options{}); err != nil {
+	if r.vol, err = index.Open(r.acquire(), index.Options{Warn: r.note}); err != nil {
 		r.t.Fatalf("open volume: %v", err)
 	}
 	r.serve()
 }
 
 func (r *memory) serve() {
-	r.m = openfile.NewManager(openfile.Config{Volume: r.vol, Workers: r.workers, Log: func(msg string) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.log = append(r.log, msg)
-	}})
+	r.m = openfile.NewManager(openfile.Config{Volume: r.vol, Workers: r.workers, Log: r.note})
+}
+
+// note keeps what is logged.
+func (r *memory) note(msg string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log = append(r.log, msg)
 }
 
 // logged is what was logged so far.
