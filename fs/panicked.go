@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fuse"
+
+	"tresor/index"
 )
 
 // panicked answers a request whose handling ended in a panic, a bug. The mount goes on, since the others are not to lose what is theirs, but what that
@@ -15,4 +17,13 @@ func (m *Mounted) panicked(recovered any) fusefs.Status {
 	m.vol.Halfway(err)
 	m.log.Errorf("%v\n%s", err, debug.Stack())
 	return fusefs.EIO
+}
+
+// fell tells the volume and the log of an error that comes from a panic, and returns it.
+func (m *Mounted) fell(err error) error {
+	if p := index.PanicOf(err); p != nil {
+		m.vol.Halfway(err)
+		m.log.Errorf("%v\n%s", err, p.Stack)
+	}
+	return err
 }

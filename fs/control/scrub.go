@@ -158,8 +158,12 @@ func (s *Scrubber) startLocked(o scrub.Options) {
 	// Somebody waits for done until it is closed: the last client, whom the server waits for when it is closed.
 	go func() {
 		defer cancel()
-		rep, err := s.run(ctx, s.vol, o)
-		s.tell(rep, err)
+		rep := &scrub.Report{}
+		err := index.Caught(func() (err error) {
+			rep, err = s.run(ctx, s.vol, o)
+			s.tell(rep, err)
+			return err
+		})
 		s.mu.Lock()
 		s.cur = nil
 		s.mu.Unlock()

@@ -177,3 +177,25 @@ func TestOperations(t *testing.T) {
 		t.Errorf("a second reclaim: have %v, want ErrBusy", err)
 	}
 }
+
+// TestScrubThatPanics is the error of all who wait for it, and hinders no later one.
+func TestScrubThatPanics(t *testing.T) {
+	s := newStage(t)
+	run := s.run
+	s.run = func(context.Context, *index.Volume, scrub.Options) (*scrub.Report, error) {
+		panic("a bug for the test")
+	}
+	c := s.client(t, "{}")
+	<-c.done
+	if index.PanicOf(c.err) == nil || c.res == nil {
+		t.Errorf("have %+v, %v", c.res, c.err)
+	}
+	s.run = run
+	c = s.client(t, "{}")
+	<-s.started
+	s.finish <- &scrub.Report{Blocks: 1}
+	<-c.done
+	if c.err != nil || c.res.Blocks != 1 || c.res.Joined {
+		t.Errorf("the next one: have %+v, %v", c.res, c.err)
+	}
+}

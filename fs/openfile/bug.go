@@ -16,3 +16,14 @@ func (m *Manager) bug(recovered any) error {
 	m.log(fmt.Sprintf("%v\n%s", err, debug.Stack()))
 	return err
 }
+
+// fell is bug for a panic of what stores nothing: the volume goes on, and the next mount repairs it.
+func (m *Manager) fell(recovered any) error {
+	if recovered == nil {
+		return nil
+	}
+	err := fmt.Errorf("a bug in this program: panic: %v", recovered)
+	m.vol.Halfway(err)
+	m.log(fmt.Sprintf("%v\n%s", err, debug.Stack()))
+	return err
+}

@@ -212,3 +212,29 @@ func TestPanicWhileSyncing(t *testing.T) {
 	r.assertContent(old, pattern(1, 4*4096))
 	r.assertRepairs(t, pattern(1, 4*4096))
 }
+
+// TestPanicWhileReadingAhead has the engine panic where nobody waits for it: who reads those bytes reads them himself, and the next mount repairs.
+func TestPanicWhileReadingAhead(t *testing.T) {
+	const piece = 128 << 10
+	r, trap := newTrapped(t, tiny())
+	f := r.file("old")
+	r.write(f, pattern(1, 4*piece), 0)
+	if err := f.Sync(false); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.ReadAhead(piece, 0)
+	trap.set("read " + format.DefaultBlocksName)
+	_ = f.ReadAhead(piece, piece) // begins with what follows it
+	_ = within(t, "the next read", func() error {
+		if a := f.ReadAhead(piece, 2*piece); a != nil {
+			t.Error("something was read ahead")
+		}
+		return nil
+	})
+	trap.set("")
+	r.assertContent(f, pattern(1, 4*piece))
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	r.assertRepairs(t, pattern(1, 4*piece))
+}

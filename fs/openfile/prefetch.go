@@ -114,8 +114,13 @@ func (h *Handle) beginAhead(n int, off int64) *Ahead {
 	}
 	a := &Ahead{m: h.f.m, off: off, buf: buf, want: n, edits: sum, done: make(chan struct{})}
 	h.ahead.running.Go(func() {
+		defer close(a.done)
+		defer func() { // whoever reads these bytes himself meets it again, and is answered
+			if fell := h.f.m.fell(recover()); fell != nil {
+				a.err = fell
+			}
+		}()
 		a.n, a.err = h.f.readAt(a.buf[:n], off, false)
-		close(a.done)
 	})
 	return a
 }

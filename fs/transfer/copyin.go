@@ -60,7 +60,12 @@ func (t *Target) CopyIn(ctx context.Context, path string, in Input, o InOptions)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	return (&storing{vol: t.vol, files: t.files, workers: t.workers, o: o}).store(ctx, p, in)
+	w, err := (&storing{vol: t.vol, files: t.files, workers: t.workers, o: o}).store(ctx, p, in)
+	if fell := index.PanicOf(err); fell != nil {
+		t.vol.Halfway(err)
+		err = fmt.Errorf("%w\n%s", err, fell.Stack) // there is no log
+	}
+	return w, err
 }
 
 // storing is one copy into a volume.
@@ -89,13 +94,28 @@ func (s *storing) into(ctx context.Context, p Place, in Input) (*Written, error)
 		return nil, errors.Join(err, p.Drop())
 	}
 	h := f.NewHandle()
-	w, err := s.fillVerified(ctx, h, in)
-	if err == nil && s.o.Complete != nil {
-		err = s.o.Complete(ctx)
+	var w *Written
+	err = index.Caught(func() (err error) {
+		if w, err = s.fillVerified(ctx, h, in); err != nil {
+			return err
+		}
+		return s.name(ctx, p, h)
+	})
+	err = errors.Join(err, f.Close(), h.Close())
+	if err != nil {
+		return nil, errors.Join(err, p.Drop())
 	}
-	if err == nil {
-		err = p.Dress(s.o)
+	return w, nil
+}
+
+// name gives a file that has its content its attributes and, when all of it is on the disk, its name.
+func (s *storing) name(ctx context.Context, p Place, h *openfile.Handle) error {
+	if s.o.Complete != nil {
+		if err := s.o.Complete(ctx); err != nil {
+			return err
+		}
 	}
+	err := p.Dress(s.o)
 	if err == nil {
 		err = room(h.Sync(false))
 	}
@@ -106,11 +126,7 @@ func (s *storing) into(ctx context.Context, p Place, in Input) (*Written, error)
 		// Still open: a reclaim sees the file either so or by its name.
 		err = p.Publish()
 	}
-	err = errors.Join(err, f.Close(), h.Close())
-	if err != nil {
-		return nil, errors.Join(err, p.Drop())
-	}
-	return w, nil
+	return err
 }
 
 // fillVerified writes the content and, where that is asked for, reads it back.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"tresor/index"
 )
 
 // grace is how long the end of a copy waits for a source or destination that does not answer.
@@ -31,18 +33,19 @@ func newCrew(ctx context.Context) *crew {
 	return c
 }
 
-// work has n workers do it, made by newWorker; 0: the caller does it all. It returns the first error. done is called when the last one has ended,
-// which may be long after.
+// work has n workers do it, made by newWorker; 0: the caller does it all. It returns the first error, also of a worker that panics (index.PanicError). done is
+// called when the last one has ended, which may be long after.
 func (c *crew) work(n int, done func(), newWorker func() func()) error {
 	if n == 0 {
-		newWorker()()
+		c.fail(index.Caught(func() error { newWorker()(); return nil }))
 		done()
 		c.stop(nil)
 		return c.failed
 	}
 	var all sync.WaitGroup
 	for range n {
-		all.Go(newWorker())
+		worker := newWorker()
+		all.Go(func() { c.fail(index.Caught(func() error { worker(); return nil })) })
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -87,7 +90,7 @@ func (c *crew) leave() {
 	}
 }
 
-// enter tells whether a worker may touch the volume; exit has to follow then.
+// enter tells whether a worker may touch the volume; exit has to follow then, after a panic too: leave waits for it.
 func (c *crew) enter() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

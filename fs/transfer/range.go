@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"tresor/fs/openfile"
+	"tresor/index"
 	"tresor/index/format"
 	"tresor/index/progress"
 )
@@ -154,14 +155,18 @@ func (g *ranging) one(i int, fill func(h *openfile.Handle) error) error {
 		return g.fail(i, err)
 	}
 	h, id := file.NewHandle(), uint64(file.ID())
-	g.s.Changed(id, p.Off, p.N) // what programs wrote through a mapping comes before us, not after
-	if err = g.begin(p, h); err == nil {
-		err = fill(h)
-	}
-	if err == nil {
+	err = index.Caught(func() error {
+		g.s.Changed(id, p.Off, p.N) // what programs wrote through a mapping comes before us, not after
+		defer g.s.Changed(id, p.Off, p.N)
+		if err := g.begin(p, h); err != nil {
+			return err
+		}
+		if err := fill(h); err != nil {
+			return err
+		}
 		h.EndRange()
-	}
-	g.s.Changed(id, p.Off, p.N)
+		return nil
+	})
 	if err = errors.Join(err, h.Close(), file.Close()); err != nil {
 		return g.fail(i, err)
 	}
@@ -240,7 +245,16 @@ func (g *ranging) piece(c *crew, i int, buf []byte) bool {
 	if !c.enter() {
 		return false
 	}
-	err := g.one(i, func(h *openfile.Handle) error {
+	err := index.Caught(func() error { return g.put(i, buf) })
+	c.exit(err)
+	g.meter.Add(uint64(p.N))
+	return err == nil
+}
+
+// put stores a part that is one piece and in memory.
+func (g *ranging) put(i int, buf []byte) error {
+	p := &g.parts[i]
+	return g.one(i, func(h *openfile.Handle) error {
 		to := h.NewIngest()
 		if err := to.Put(buf[:p.N], p.Off); err != nil {
 			return err
@@ -249,9 +263,6 @@ func (g *ranging) piece(c *crew, i int, buf []byte) bool {
 		g.done[i] = Ranged{New: to.Count.New, Known: to.Count.Known, Zero: to.Count.Zero, Fresh: runsOf(stored)}
 		return nil
 	})
-	g.meter.Add(uint64(p.N))
-	c.exit(err)
-	return err == nil
 }
 
 // runsOf puts blocks in order and makes runs of them.

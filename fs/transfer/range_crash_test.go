@@ -40,21 +40,28 @@ func (p memoryPlace) Open() (disk.File, uint64, error) {
 
 func (p memoryPlace) Release() {}
 
-// putRange stores [off, off+n) of data at the same place of the file f, zeros as a hole, and syncs.
-func putRange(t *testing.T, s *transfer.Served, data []byte, off, n int64) (*transfer.Ranged, error) {
+// sealedMemory is what another process would send.
+func sealedMemory(t *testing.T, data []byte) held {
 	t.Helper()
 	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := os.NewFile(uintptr(fd), "memory")
-	defer f.Close()
+	t.Cleanup(func() { f.Close() })
 	if _, err := f.Write(data); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK); err != nil {
 		t.Fatal(err)
 	}
+	return held{f}
+}
+
+// putRange stores [off, off+n) of data at the same place of the file f, zeros as a hole, and syncs.
+func putRange(t *testing.T, s *transfer.Served, data []byte, off, n int64) (*transfer.Ranged, error) {
+	t.Helper()
+	mem := sealedMemory(t, data)
 	var parts []transfer.Part
 	const bs = 4096
 	for at := off; at < off+n; at += bs {
@@ -69,7 +76,7 @@ func putRange(t *testing.T, s *transfer.Served, data []byte, off, n int64) (*tra
 		parts = append(parts, p)
 	}
 	all := &transfer.Ranged{}
-	done, err := s.IngestRange(context.Background(), held{f}, parts, nil)
+	done, err := s.IngestRange(context.Background(), mem, parts, nil)
 	for _, r := range done {
 		all.New += r.New
 		all.Known += r.Known

@@ -70,7 +70,7 @@ func (s *Served) ReadBack(ctx context.Context, path string, d Held, o BackOption
 		return r, fmt.Errorf("read back %s: %w", path, err)
 	}
 	h := file.NewHandle()
-	err = s.readBack(ctx, h, to, o, r)
+	err = index.Caught(func() error { return s.readBack(ctx, h, to, o, r) })
 	if err = errors.Join(err, h.Close(), file.Close()); err != nil {
 		return r, fmt.Errorf("read back %s: %w", path, err)
 	}

@@ -95,7 +95,7 @@ func (s *Served) CopyOut(ctx context.Context, path string, d Held, o OutOptions)
 		return r, fmt.Errorf("read %s: %w", path, err)
 	}
 	h := file.NewHandle()
-	err = s.handOut(ctx, h, f, o, r)
+	err = index.Caught(func() error { return s.handOut(ctx, h, f, o, r) })
 	if err = errors.Join(err, h.Close(), file.Close()); err != nil {
 		return r, fmt.Errorf("read %s: %w", path, err)
 	}
@@ -109,11 +109,15 @@ func (s *Served) openStored(p ServedPlace) (*openfile.File, error) {
 		return nil, err
 	}
 	used := false
-	file, err := s.Files.Open(openfile.ID(inode), func() (disk.File, error) {
-		used = true
-		return under, nil
+	var file *openfile.File
+	err = index.Caught(func() (err error) {
+		file, err = s.Files.Open(openfile.ID(inode), func() (disk.File, error) {
+			used = true
+			return under, nil
+		})
+		return err
 	})
-	if !used { // somebody has it open already
+	if !used || index.PanicOf(err) != nil { // not used: somebody has it open already
 		err = errors.Join(err, under.Close())
 	}
 	if err != nil && file != nil {
