@@ -130,7 +130,8 @@ func (s *statSource) ReclaimWith(ctx context.Context, o reclaim.Options) (*recla
 	}
 	defer s.moved.stop()
 	o.Beside, o.Extra = s.moved.beside, s.extra
-	return reclaim.Run(ctx, s.m.vol, o)
+	rep, err := reclaim.Run(ctx, s.m.vol, o)
+	return rep, s.m.fell(err)
 }
 
 // statFS shows the volume: its blocks, and of these free what is unused and has room on the disk below as well.

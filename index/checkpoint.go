@@ -41,7 +41,12 @@ func (v *Volume) Sync() error {
 func (v *Volume) CheckpointDue() <-chan struct{} { return v.due }
 
 // Checkpoint writes the index as it is now and renews the snapshot, after syncing the blocks. Writers go on meanwhile.
-func (v *Volume) Checkpoint() error {
+func (v *Volume) Checkpoint() (err error) {
+	defer func() {
+		if b := v.caught(recover()); b != nil {
+			err = b
+		}
+	}()
 	v.ckpt.Lock()
 	defer v.ckpt.Unlock()
 	return v.checkpointLocked(nil)
@@ -119,6 +124,11 @@ func (v *Volume) recordIndex() (bool, error) {
 // Quiesce brings the volume to rest: flush writes out what the caller still holds, then everything is synced and the clean flag
 // set. It does nothing (false) while the volume is at rest already, something changed within the last idle, or a reclaim runs.
 func (v *Volume) Quiesce(idle time.Duration, flush func() error) (done bool, err error) {
+	defer func() {
+		if b := v.caught(recover()); b != nil {
+			err = b
+		}
+	}()
 	if v.opts.ReadOnly || v.life.quiet.Load() || v.Failed() != nil || v.halfway() != nil || v.Marking() ||
 		time.Since(time.Unix(0, v.life.last.Load())) < idle {
 		return false, nil

@@ -48,9 +48,13 @@ var ErrInconsistent = errors.New("files refer to blocks that are not allocated: 
 //
 // Nobody waits for it: it holds one stripe of the table (or as many as a run of entries has) for a fraction of a millisecond, the
 // lock of checkpoints only while it makes one, and punches small pieces with no lock at all.
-func (m *Marks) Sweep(o SweepOptions) (Swept, error) {
+func (m *Marks) Sweep(o SweepOptions) (res Swept, err error) {
 	v := m.v
-	var res Swept
+	defer func() {
+		if b := v.caught(recover()); b != nil {
+			err = b
+		}
+	}()
 	if err := v.life.touch(v.parent); err != nil {
 		return res, err
 	}

@@ -238,3 +238,28 @@ func TestPanicWhileReadingAhead(t *testing.T) {
 	}
 	r.assertRepairs(t, pattern(1, 4*piece))
 }
+
+// TestPanicInACheckpoint stops the volume and nothing else, whoever has asked for it.
+func TestPanicInACheckpoint(t *testing.T) {
+	for what, do := range map[string]func(r *memory) error{
+		"checkpoint": func(r *memory) error { return r.vol.Checkpoint() },
+		"rest":       func(r *memory) error { _, err := r.vol.Quiesce(0, r.m.FlushAll); return err },
+	} {
+		t.Run(what, func(t *testing.T) {
+			r, trap := newTrapped(t, tiny())
+			f := r.file("old")
+			r.write(f, pattern(1, 4*4096), 0)
+			if err := f.Sync(false); err != nil {
+				t.Fatal(err)
+			}
+			trap.set("write " + format.DefaultIndexName)
+			if err := within(t, what, func() error { return do(r) }); err == nil || strings.Contains(err.Error(), "nobody caught it") || r.vol.Failed() == nil {
+				t.Errorf("have %v", err)
+			}
+			trap.set("")
+			_ = within(t, "another checkpoint", r.vol.Checkpoint)
+			r.assertContent(f, pattern(1, 4*4096))
+			r.assertRepairs(t, pattern(1, 4*4096))
+		})
+	}
+}

@@ -58,7 +58,7 @@ type Options struct {
 }
 
 // Run reclaims. It may be ended through ctx before anything was freed; later that only keeps room from being given back to the disk below.
-// ErrReclaimRuns while another one runs.
+// ErrReclaimRuns while another one runs. A panic before anything was freed is an index.PanicError, a later one stops the volume (index.Volume.Bug).
 func Run(ctx context.Context, v *index.Volume, o Options) (*Report, error) {
 	if v.ReadOnly() && !o.DryRun {
 		return nil, format.Mark(format.ErrReadOnly, errors.New("reclaim: the volume is read-only"))
@@ -69,7 +69,7 @@ func Run(ctx context.Context, v *index.Volume, o Options) (*Report, error) {
 	}
 	defer marks.End()
 	w := newWalker(v, marks, o)
-	if err := w.walk(ctx); err != nil {
+	if err := index.Caught(func() error { return w.walk(ctx) }); err != nil {
 		return nil, fmt.Errorf("reclaim: nothing was freed: %w", err)
 	}
 	sweep := marks.Sweep

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 
+	"tresor/index"
 	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/recipe"
@@ -25,6 +26,7 @@ func (w *walker) see(name string, d disk.File) error {
 	if _, err := f.ReadHeader(); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	defer s.helpers.Wait() // after a panic too: they mark
 	err := f.Scan(w.ctx, 0, s.chunk)
 	s.helpers.Wait()
 	if s.err != nil {
@@ -64,7 +66,9 @@ func (s *sight) chunk(first uint64, raw []byte) error {
 		p := w.spare.Get().(*[]byte)
 		n := copy(*p, raw)
 		s.helpers.Go(func() {
-			s.mark(first, (*p)[:n], before)
+			if err := index.Caught(func() error { s.mark(first, (*p)[:n], before); return nil }); err != nil {
+				s.failed(err)
+			}
 			w.spare.Put(p)
 			<-w.busy
 		})
@@ -86,6 +90,15 @@ func (s *sight) last(raw []byte) format.Address {
 		}
 	}
 	return s.before
+}
+
+// failed ends the look at the file.
+func (s *sight) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+	}
 }
 
 func (s *sight) mark(first uint64, raw []byte, before format.Address) {

@@ -66,7 +66,7 @@ func (w *walker) walk(ctx context.Context) error {
 		return err
 	}
 	beside := w.beside()
-	err := w.tree()
+	err := index.Caught(w.tree)
 	if e := beside(); err == nil {
 		err = e
 	}
@@ -90,7 +90,7 @@ func (w *walker) beside() (end func() error) {
 	ctx, stop := context.WithCancel(w.ctx)
 	result := make(chan error, 1)
 	go func() {
-		err := w.o.Beside(ctx, w.see)
+		err := index.Caught(func() error { return w.o.Beside(ctx, w.see) })
 		if err != nil {
 			w.fail(err)
 		}
@@ -144,7 +144,7 @@ func (w *walker) tree() error {
 				if w.ctx.Err() != nil {
 					continue
 				}
-				if err := w.visit(e); err != nil {
+				if err := index.Caught(func() error { return w.visit(e) }); err != nil {
 					w.fail(err)
 				}
 			}
@@ -196,7 +196,14 @@ func (w *walker) visit(e recipe.WalkEntry) error {
 
 // visitClaimed sees a file with several names. It counts as seen only if the name still is one of that file: another may have taken its place.
 func (w *walker) visitClaimed(e recipe.WalkEntry, id object, c *claim) error {
-	defer close(c.done)
+	defer func() { // after a panic too
+		if !c.seen {
+			w.mu.Lock()
+			delete(w.linked, id)
+			w.mu.Unlock()
+		}
+		close(c.done)
+	}()
 	seen, err := w.open(e)
 	if err == nil && seen {
 		info, e := w.disk.Lstat(w.root + "/" + e.Path)
@@ -206,11 +213,6 @@ func (w *walker) visitClaimed(e recipe.WalkEntry, id object, c *claim) error {
 		} else {
 			err = vanished("", e)
 		}
-	}
-	if !c.seen {
-		w.mu.Lock()
-		delete(w.linked, id)
-		w.mu.Unlock()
 	}
 	return err
 }

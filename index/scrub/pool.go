@@ -31,8 +31,10 @@ type pool struct {
 	workers sync.WaitGroup
 	pending sync.WaitGroup // chunks handed out and not done
 
-	// mu guards suspects while chunks are pending; no I/O and no other lock under it.
+	// mu guards what follows while chunks are pending; no I/O and no other lock under it.
 	mu sync.Mutex
+	// fell is the panic of a worker, which ends the run: its chunk was not proved.
+	fell error
 	// suspects are blocks whose content is not what the index has for their address, or that cannot be read.
 	suspects []format.Address
 }
@@ -50,7 +52,11 @@ func newPool(v *index.Volume, src *blockfile.Uncached, workers int) (*pool, erro
 	for i := range workers {
 		p.workers.Go(func() {
 			for c := range p.work {
-				p.prove(c, buffer(i)[:c.n<<p.g.BlockShift])
+				if err := index.Caught(func() error { p.prove(c, buffer(i)[:c.n<<p.g.BlockShift]); return nil }); err != nil {
+					p.mu.Lock()
+					p.fell = err
+					p.mu.Unlock()
+				}
 				p.pending.Done()
 			}
 		})
@@ -90,7 +96,13 @@ func (p *pool) prove(c chunk, b []byte) {
 // segment reads the blocks of [from, to) for about a second and returns where it came to, with everything before that proved or under
 // suspicion. more is false where the time of the run is up.
 func (r *run) segment(ctx context.Context, from, to format.Address) (next format.Address, more bool, err error) {
-	defer r.pool.pending.Wait()
+	begin := from
+	defer func() {
+		r.pool.pending.Wait()
+		if r.pool.fell != nil {
+			next, more, err = begin, false, r.pool.fell
+		}
+	}()
 	until := r.clock.Now().Add(segmentTime)
 	most := min(r.pool.most, max(1, int(r.limit.chunk()>>r.g.BlockShift)))
 	for from < to {
