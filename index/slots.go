@@ -57,6 +57,7 @@ func (v *Volume) find(h *blockhash.Hash) (format.Address, bool) {
 	first := stripeOf(v.geo.Ideal(h))
 	last := first
 	l.stripes[first].RLock()
+	defer func() { l.runlock(first, last) }() // also after a panic, which is the error of one request
 	for {
 		s, found, more := t.Search(h, l.end(last))
 		if more && last+1 < len(l.stripes) {
@@ -71,7 +72,6 @@ func (v *Volume) find(h *blockhash.Hash) (format.Address, bool) {
 				v.mark(a)
 			}
 		}
-		l.runlock(first, last)
 		return a, found
 	}
 }
@@ -92,20 +92,25 @@ func (v *Volume) usable(a format.Address) bool {
 func (v *Volume) lockRun(h *blockhash.Hash) (first, last int, empty format.Slot, full bool) {
 	t, l := v.idx.Table(), &v.slots
 	from := v.geo.Ideal(h)
-	first = stripeOf(from)
-	last = first
-	l.stripes[first].Lock()
-	for {
-		if empty, ok := t.RunEnd(from, l.end(last)); ok {
-			return first, last, empty, false
+	low := stripeOf(from)
+	high, keep := low, false // these are locked
+	l.stripes[low].Lock()
+	defer func() {
+		if !keep { // the table is full, or a panic, which is the error of one request
+			l.unlock(low, high)
 		}
-		if last+1 == len(l.stripes) {
-			l.unlock(first, last)
+	}()
+	for {
+		if empty, ok := t.RunEnd(from, l.end(high)); ok {
+			keep = true
+			return low, high, empty, false
+		}
+		if high+1 == len(l.stripes) {
 			return 0, 0, 0, true
 		}
-		from = l.end(last)
-		last++
-		l.stripes[last].Lock()
+		from = l.end(high)
+		l.stripes[high+1].Lock()
+		high++
 	}
 }
 

@@ -263,3 +263,46 @@ func TestPanicInACheckpoint(t *testing.T) {
 		})
 	}
 }
+
+// TestPanicOfAView: the panic is that of one request, and a reclaim, which waits for all who look at blocks, is not kept waiting.
+func TestPanicOfAView(t *testing.T) {
+	const bs = 64 << 10
+	r, trap := newTrapped(t, format.CreateOptions{Hash: "BLAKE3", Size: 64 * bs, BlockSize: bs, Overflow: 1.3})
+	f := r.file("old")
+	r.write(f, pattern(1, 8*bs), 0)
+	if err := f.Sync(false); err != nil {
+		t.Fatal(err)
+	}
+	trap.set("read old")
+	if err := within(t, "the view", func() error { f.View(4*bs, 0); return nil }); err == nil {
+		t.Fatal("the view did not come by the trap")
+	}
+	trap.set("")
+	if err := within(t, "the marks of a reclaim", func() error {
+		marks, err := r.vol.StartMarks()
+		if err == nil {
+			marks.End()
+		}
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+	r.assertContent(f, pattern(1, 8*bs))
+	r.close()
+}
+
+// TestPanicOfEach: what is done to all open files may panic, and lets go of them all the same.
+func TestPanicOfEach(t *testing.T) {
+	r, _ := newTrapped(t, tiny())
+	for _, name := range []string{"a", "b", "c"} {
+		r.write(r.file(name), []byte("content"), 0)
+	}
+	before := r.m.References()
+	if err := within(t, "each", func() error { return r.m.Each(func(*openfile.File) error { panic("a bug for the test") }) }); err == nil {
+		t.Error("no panic")
+	}
+	if after := r.m.References(); after != before {
+		t.Errorf("%d references, want %d", after, before)
+	}
+	r.close()
+}

@@ -81,3 +81,14 @@ func (f *File) Use() (end func()) {
 
 // OnLend calls fn when a writer stores his data himself and there is no such chunk at rest.
 func (m *Manager) OnLend(fn func()) { m.lent.New = func() any { fn(); return nil } }
+
+// References adds up those to all open files.
+func (m *Manager) References() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, f := range m.files {
+		n += f.refs
+	}
+	return n
+}

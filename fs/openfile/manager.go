@@ -205,11 +205,19 @@ func (m *Manager) open() []*File {
 // Each calls fn for every open file until it returns an error.
 func (m *Manager) Each(fn func(f *File) error) error {
 	var first error
-	for _, f := range m.open() {
-		if first == nil {
-			first = fn(f)
+	list := m.open()
+	defer func() { // what a panic of fn has left
+		for _, f := range list {
+			first = errors.Join(first, f.Close())
 		}
-		if err := f.Close(); first == nil {
+	}()
+	for len(list) > 0 {
+		if first == nil {
+			first = fn(list[0])
+		}
+		err := list[0].Close()
+		list = list[1:]
+		if first == nil {
 			first = err
 		}
 	}

@@ -58,12 +58,16 @@ func (h *Handle) View(n int, off int64) *View {
 	}
 	t := f.m.vol.Enter()
 	ok := false
+	defer func() {
+		if !ok { // also after a panic, which is the error of one request: a reclaim waits for all tickets
+			f.m.vol.Leave(t)
+			f.m.views.Put(v)
+		}
+	}()
 	if got, err := f.recipe.ReadEntries(uint64(first), entries); err == nil && got == count { // else ReadAt tells what is wrong
 		v.pieces, ok = s.r.View(entries, int(off%bs), n, v.pieces)
 	}
 	if !ok {
-		f.m.vol.Leave(t)
-		f.m.views.Put(v)
 		return nil
 	}
 	v.ticket, v.n = t, n

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -117,11 +118,15 @@ func (c *crew) fail(err error) {
 	c.change.Broadcast()
 }
 
-// failLocked keeps the first error, and has the others stop; mu is held.
+// failLocked keeps the first error, and the first panic, and has the others stop; mu is held.
 func (c *crew) failLocked(err error) {
-	if c.failed == nil && err != nil {
+	switch {
+	case err == nil:
+	case c.failed == nil:
 		c.failed = err
 		c.stop(err)
+	case index.PanicOf(err) != nil && index.PanicOf(c.failed) == nil:
+		c.failed = errors.Join(c.failed, err) // else nobody would learn that the volume needs a repair
 	}
 }
 

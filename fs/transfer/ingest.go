@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"tresor/fs/openfile"
+	"tresor/index"
 	"tresor/index/disk"
 	"tresor/index/progress"
 )
@@ -189,7 +190,10 @@ func (w *worker) link(off int64) (known, ok bool) {
 	if !w.g.enter() {
 		return false, false
 	}
-	known, err := w.to.Link(off)
+	err := index.Caught(func() (err error) {
+		known, err = w.to.Link(off)
+		return err
+	})
 	w.g.exit(room(err))
 	w.known = known
 	return known, err == nil
@@ -197,14 +201,17 @@ func (w *worker) link(off int64) (known, ok bool) {
 
 // put stores a piece that is in memory.
 func (w *worker) put(p []byte, off int64) bool {
+	before := w.to.Count.New
 	if !w.g.enter() {
 		return false
 	}
-	before := w.to.Count.New
-	err := w.to.Put(p, off)
-	if err == nil && w.g.lists {
-		w.stored, w.numbers = w.to.Stored(off, w.stored, w.numbers)
-	}
+	err := index.Caught(func() error {
+		err := w.to.Put(p, off)
+		if err == nil && w.g.lists {
+			w.stored, w.numbers = w.to.Stored(off, w.stored, w.numbers)
+		}
+		return err
+	})
 	w.g.exit(room(err))
 	w.known = w.to.Count.New == before
 	return err == nil

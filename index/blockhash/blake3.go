@@ -11,8 +11,8 @@ import (
 // subtreeBytes is what guts hashes at once, 16 chunks in the lanes of AVX-512.
 const subtreeBytes = guts.MaxSIMD * guts.ChunkSize
 
-// wide tells whether this processor has those lanes, and whether both modules agree on it: 30 µs at the start, so that no fault of one of them can give a block another name.
-var wide = cpu.X86.HasAVX512F && agree()
+// wide tells whether this processor has those lanes, with what the assembly of guts uses of them, and whether both modules agree on it: 30 µs at the start, so that no fault of one of them can give a block another name.
+var wide = cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && agree()
 
 func agree() bool {
 	var block [3 * subtreeBytes]byte

@@ -150,15 +150,20 @@ func (w *walker) tree() error {
 			}
 		})
 	}
-	// Every name of a file that has several: one that is gone when its turn comes must not hide the others.
-	err := recipe.WalkNames(w.ctx, w.disk, w.root, func(e recipe.WalkEntry) error {
-		select {
-		case list <- e:
-			return nil
-		case <-w.ctx.Done():
-			return w.ctx.Err()
-		}
-	}, vanished)
+	err := index.Caught(func() error {
+		// Every name of a file that has several: one that is gone when its turn comes must not hide the others.
+		return recipe.WalkNames(w.ctx, w.disk, w.root, func(e recipe.WalkEntry) error {
+			select {
+			case list <- e:
+				return nil
+			case <-w.ctx.Done():
+				return w.ctx.Err()
+			}
+		}, vanished)
+	})
+	if err != nil {
+		w.fail(err)
+	}
 	close(list)
 	workers.Wait()
 	if cause := context.Cause(w.ctx); cause != nil {

@@ -212,7 +212,22 @@ func LoadState(dir string) (State, error) {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return State{}, fmt.Errorf("read state %s: %w; move it away to begin with an empty one, no backup and no job is lost by that", name, err)
 	}
+	s.complete()
 	return s, nil
+}
+
+// complete gives results that were written before new data was told from the blocks that it takes what can be said of them.
+func (s *State) complete() {
+	for _, round := range []*Round{s.Round, s.LastRound} {
+		if round == nil {
+			continue
+		}
+		for i := range round.Machines {
+			if r := &round.Machines[i]; r.NewData == 0 { // of what takes blocks something is new
+				r.NewData = min(r.New, r.Bytes)
+			}
+		}
+	}
 }
 
 // saveState replaces the state on the disk.
