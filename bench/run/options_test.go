@@ -24,7 +24,7 @@ func TestSizesKeepToTheRoom(t *testing.T) {
 			}
 			continue
 		}
-		if have, want := int64(s.Overwrites), s.Random/4/4096; have != want {
+		if have, want := int64(s.Overwrites), s.Random/16/4096; have != want {
 			t.Errorf("room of %d: %d overwrites of a file of %d bytes, want %d", space, have, s.Random, want)
 		}
 		if n := need(s, 2); n > space {

@@ -172,6 +172,9 @@ func (s *session) do(ctx context.Context, i item, round int) {
 			continue
 		}
 		err = s.record.AddSample(v.Series, i.c.Name(), v.Unit, result.Sample{Round: round, Value: v.Value, CPU: v.CPU})
+		if v.Note != "" {
+			s.record.Skip(v.Series+" "+i.c.Name(), fmt.Sprintf("round %d: %s", round+1, v.Note))
+		}
 		scale := result.ScaleOf(v.Unit, v.Value)
 		s.say("round %d of %d: %s %s: %s %s (%.1f s in all)", round+1, s.o.Rounds, v.Series, i.c.Name(), scale.Format(v.Value), scale.Name, took.Seconds())
 	}

@@ -29,7 +29,7 @@ func (o *Options) sizes(skipped func(what, why string)) (workload.Sizes, error) 
 	}
 	if o.Quick {
 		s := workload.Sizes{Data: 16 << 20, Image: 16 << 20, Random: 16 << 20, Small: o.Files, Timed: 100 * time.Millisecond, Hash: 2 * time.Millisecond,
-			Overwriting: time.Second}
+			Overwriting: overwriting}
 		s.Overwrites = overwrites(s.Random)
 		if need(s, len(o.Programs)) > room {
 			return s, fmt.Errorf("room below %s: have %d bytes, want %d", o.Dir, room, need(s, len(o.Programs)))
@@ -37,7 +37,7 @@ func (o *Options) sizes(skipped func(what, why string)) (workload.Sizes, error) 
 		return s, nil
 	}
 	s := workload.Sizes{Image: imageSize, Random: 1 << 30, Small: o.Files, Timed: 600 * time.Millisecond, Hash: 60 * time.Millisecond,
-		Overwriting: 3 * time.Second}
+		Overwriting: overwriting}
 	s.Overwrites = overwrites(s.Random)
 	want := max(fewData, (4*workload.LastLevelCache()/dataStep+1)*dataStep)
 	s.Data = min(want, memory()/8/dataStep*dataStep)
@@ -56,21 +56,21 @@ func (o *Options) sizes(skipped func(what, why string)) (workload.Sizes, error) 
 	return s, nil
 }
 
-// overwrites of 4 KiB are a quarter of the file's bytes: of 1 GiB that is four times the pages that the engine keeps in memory (64 MiB) before it stores their blocks.
-func overwrites(random int64) int { return int(random / 4 / (4 << 10)) }
+// overwriting is more than any disk but a very slow one takes for the overwrites: as a rule their number ends them.
+const overwriting = 20 * time.Second
+
+// overwrites of 4 KiB are a sixteenth of the file's bytes: 16 384 in 1 GiB, two for each of its blocks.
+func overwrites(random int64) int { return int(random / 16 / (4 << 10)) }
 
 // smallBytes is the room that so many files of up to 4 KiB, with their names and lists of blocks, take below a volume at most.
 func smallBytes(files int) int64 { return int64(files) * 4096 * 3 }
-
-// gathered is how many overwrites at random are in a block at least when it is stored: pages gather in memory, and the fullest blocks go first.
-const gathered = 2
 
 // need is how many bytes of the disk a run has at most at one time, with so many programs.
 func need(s workload.Sizes, programs int) int64 {
 	volumes := int64(programs) + 1 // the original may be there
 	kept := (2+volumes)*s.Data + (3+volumes)*s.Random + 3*s.Image
-	// At one time one of: new data of a volume, a visiting volume, archives, blocks that random writes have left, small files.
-	passing := max(2*s.Data, 5*s.Image, int64(s.Overwrites)*mainBlock/gathered, smallBytes(s.Small))
+	// At one time one of: new data of a volume, a visiting volume, archives, blocks that random writes have left (one each at most), small files.
+	passing := max(2*s.Data, 5*s.Image, int64(s.Overwrites)*mainBlock, smallBytes(s.Small))
 	return kept + passing
 }
 

@@ -9,8 +9,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"tresor/bench/contender"
 )
@@ -101,11 +105,11 @@ func TestRandomLoop(t *testing.T) {
 	if err != nil || int64(len(before)) != l.Sizes.Random {
 		t.Fatalf("have %d bytes, %v, want %d", len(before), err, l.Sizes.Random)
 	}
-	if rate, err := l.randomLoop(context.Background(), name, false); err != nil || rate < 1 {
-		t.Errorf("read: have %v, %v", rate, err)
+	if done, rate, err := l.randomLoop(context.Background(), name, false); err != nil || done < 1 || rate < 1 {
+		t.Errorf("read: have %d, %v a second, %v", done, rate, err)
 	}
-	if rate, err := l.randomLoop(context.Background(), name, true); err != nil || rate < 1 {
-		t.Errorf("write: have %v, %v", rate, err)
+	if done, rate, err := l.randomLoop(context.Background(), name, true); err != nil || done != l.Sizes.Overwrites || rate < 1 {
+		t.Errorf("write: have %d, %v a second, %v, want %d", done, rate, err, l.Sizes.Overwrites)
 	}
 	after, err := os.ReadFile(name)
 	if err != nil || len(after) != len(before) || bytes.Equal(after, before) {
@@ -144,19 +148,88 @@ func TestOverwriteCountsTheEnd(t *testing.T) {
 	}
 	for name, f := range map[string]*slowFile{"sync": {sync: 100 * time.Millisecond}, "close": {close: 100 * time.Millisecond}} {
 		writes = 0
-		rate, err := l.overwrite(context.Background(), do, f)
-		if most := 100 / 0.1; err != nil || writes != 100 || rate <= 0 || rate > most {
+		done, rate, err := l.overwrite(context.Background(), do, f)
+		if most := 100 / 0.1; err != nil || writes != 100 || done != 100 || rate <= 0 || rate > most {
 			t.Errorf("slow %s: have %v a second, %d writes, %v, want 100 writes and at most %v", name, rate, writes, err, most)
 		}
 	}
 	bad, other := &slowFile{err: errors.New("no space")}, &slowFile{}
-	if _, err := l.overwrite(context.Background(), do, bad, other); !errors.Is(err, bad.err) || bad.calls != "sc" || other.calls != "c" {
+	if _, _, err := l.overwrite(context.Background(), do, bad, other); !errors.Is(err, bad.err) || bad.calls != "sc" || other.calls != "c" {
 		t.Errorf("have %v, calls %q and %q, want the error and both closed", err, bad.calls, other.calls)
 	}
 	l.Sizes.Overwriting = time.Millisecond
 	l.Sizes.Overwrites = 1 << 40
-	if rate, err := l.overwrite(context.Background(), do, &slowFile{}); err != nil || rate <= 0 {
-		t.Errorf("until the time is up: have %v, %v", rate, err)
+	writes = 0
+	done, rate, err := l.overwrite(context.Background(), do, &slowFile{})
+	if err != nil || rate <= 0 || done != writes {
+		t.Errorf("until the time is up: have %d, %v a second, %v, want %d", done, rate, err, writes)
+	}
+	if note := l.lacking(done); !strings.Contains(note, " of 1099511627776 overwrites in 1ms") {
+		t.Errorf("stopped by the time: the note is %q", note)
+	}
+	if note := l.lacking(l.Sizes.Overwrites); note != "" {
+		t.Errorf("done in full: the note is %q", note)
+	}
+}
+
+// cached is how many pages of a file are in the page cache, of how many.
+func cached(t *testing.T, name string) (n, of int) {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(data)
+	pages := make([]byte, (len(data)+os.Getpagesize()-1)/os.Getpagesize())
+	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&data[0])), uintptr(len(data)), uintptr(unsafe.Pointer(&pages[0]))); errno != 0 {
+		t.Fatal(errno)
+	}
+	for _, p := range pages {
+		n += int(p & 1)
+	}
+	return n, len(pages)
+}
+
+// TestRandomBeginsInThePageCache: overwrites find their file in the page cache in each round, also where something has dropped it between two.
+func TestRandomBeginsInThePageCache(t *testing.T) {
+	t.Setenv("PATH", "") // no fio: others that drop the machine's caches meanwhile have less time for it
+	l, raw := lab(t)
+	l.Sizes.Overwrites, l.Sizes.Random = 1, 64<<20 // so that the measurement itself brings little of the file in
+	for name, run := range map[string]func() error{
+		filepath.Join(raw.Dir(), "random"): func() error {
+			_, err := l.randomWith(context.Background(), raw, randomWrite, true)
+			return err
+		},
+		filepath.Join(l.Scratch, "plain-blocks"): func() error { _, err := l.runPlainLoop(context.Background(), randomWrite); return err },
+	} {
+		var have, of int
+		for try := range 11 { // the first has just written the file
+			if err := run(); err != nil {
+				t.Fatal(err)
+			}
+			if have, of = cached(t, name); try > 0 && have > of*9/10 {
+				break
+			}
+			f, err := os.Open(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(f.Sync(), unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED), f.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if have <= of*9/10 {
+			t.Errorf("%s: %d of %d pages in the page cache, want all", filepath.Base(name), have, of)
+		}
 	}
 }
 
@@ -173,11 +246,11 @@ func TestFio(t *testing.T) {
 		t.Errorf("have %q and %q", writing, reading)
 	}
 	const report = `{"jobs":[{"error":0,"read":{"iops":7,"total_ios":0,"runtime":0},"write":{"iops":55555.5,"total_ios":1000,"runtime":2091}}]}`
-	if rate, err := fioRate([]byte(report), true); err != nil || math.Abs(rate-1000/2.091) > 1e-9 {
-		t.Errorf("have %v, %v, want %v", rate, err, 1000/2.091)
+	if done, rate, err := fioRate([]byte(report), true); err != nil || done != 1000 || math.Abs(rate-1000/2.091) > 1e-9 {
+		t.Errorf("have %d, %v a second, %v, want 1000, %v", done, rate, err, 1000/2.091)
 	}
 	for _, bad := range []string{"", "{}", `{"jobs":[{"error":5}]}`, report} {
-		if _, err := fioRate([]byte(bad), false); err == nil {
+		if _, _, err := fioRate([]byte(bad), false); err == nil {
 			t.Errorf("%q: no error", bad)
 		}
 	}
@@ -189,8 +262,9 @@ func TestFio(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, write := range []bool{true, false} {
-		if rate, _, err := l.fio(context.Background(), name, write); err != nil || rate <= 0 {
-			t.Errorf("write %v: have %v, %v", write, rate, err)
+		done, rate, _, err := l.fio(context.Background(), name, write)
+		if err != nil || rate <= 0 || done <= 0 || write && done != l.Sizes.Overwrites {
+			t.Errorf("write %v: have %d, %v a second, %v", write, done, rate, err)
 		}
 	}
 }

@@ -22,6 +22,7 @@ type Value struct {
 	Unit   result.Unit
 	Value  float64
 	CPU    float64 // seconds of all processes that did the work, 0 if unknown
+	Note   string  // what the record has to say about it, "" as a rule
 }
 
 // Workload is something that contenders do, once each round.
@@ -46,7 +47,8 @@ type Sizes struct {
 	Small  int   // small files
 	// Timed is how long workloads run that have no end of their own, Hash the same for one hash and block size.
 	Timed, Hash time.Duration
-	// Overwrites of 4 KiB at random, or as many as fit into Overwriting; what then has to reach the disk takes as long as it takes.
+	// Overwrites of 4 KiB at random are done by all contenders, so that the sync at the end has the same work for all. One that would take longer than Overwriting for
+	// them is stopped then, which its Note says; what has to reach the disk takes as long as it takes.
 	Overwrites  int
 	Overwriting time.Duration
 }
