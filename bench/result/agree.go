@@ -39,7 +39,7 @@ type Agreement struct {
 // String is "n of m".
 func (a Agreement) String() string { return fmt.Sprintf("%d of %d", a.Agree, a.Of) }
 
-// Agreements are those of ours, of the ceilings (raw, null, loopback), and of all others, such as hashes and the programs of others.
+// Agreements are those of ours, of the ceilings (raw, null, loopback), and of all others: hashes (hash-cores, too), the plain loop and the programs of others.
 type Agreements struct {
 	All      Agreement `json:"all"`
 	Ours     Agreement `json:"ours"`
@@ -52,7 +52,7 @@ func (c Comparison) Agreements() (a Agreements) {
 	for _, d := range c.Deltas {
 		part := &a.Others
 		switch {
-		case isOurs(d.Contender):
+		case d.ours():
 			part = &a.Ours
 		case isCeiling(d.Contender):
 			part = &a.Ceilings

@@ -179,7 +179,7 @@ func (d Delta) test() string {
 func (c Comparison) geometricMean() (float64, bool) {
 	sum, n := 0.0, 0
 	for _, d := range c.Deltas {
-		if !isOurs(d.Contender) {
+		if !d.ours() {
 			continue
 		}
 		l := math.Log(d.B.Median) - math.Log(d.A.Median)
@@ -192,9 +192,12 @@ func (c Comparison) geometricMean() (float64, bool) {
 	return math.Exp(sum / float64(max(n, 1))), n > 0
 }
 
-func isOurs(contender string) bool { return strings.HasPrefix(contender, "ours") }
+// ours tells whether a series is one of the programs that are compared. That is not so of the hashes that ddbench computes itself, also where they stand beside a volume (hash-cores).
+func (d Delta) ours() bool {
+	return strings.HasPrefix(d.Contender, "ours") && !slices.Contains([]string{"hash", "hash-cores"}, Kind(d.Workload))
+}
 
 // drifted tells whether something changed that has nothing to do with the programs that are compared.
 func (c Comparison) drifted() bool {
-	return slices.ContainsFunc(c.Deltas, func(d Delta) bool { return !isOurs(d.Contender) && d.Significant })
+	return slices.ContainsFunc(c.Deltas, func(d Delta) bool { return !d.ours() && d.Significant })
 }

@@ -118,6 +118,28 @@ func TestAgreements(t *testing.T) {
 	}
 }
 
+// TestCompareHashes: what ddbench hashes itself is not ours, whatever volume it stands beside: neither a gain of the program nor a reason to think that the machine is the same.
+func TestCompareHashes(t *testing.T) {
+	a, b := newRun(), newRun()
+	for workload, factor := range map[string]float64{"hash-cores/128k": 2, "hash/128k": 2, "ingest-known/128k/offline": 1} {
+		fill(t, a, workload, "ours-SHA1", BytesPerSecond, 1e9)
+		fill(t, b, workload, "ours-SHA1", BytesPerSecond, 1e9*factor)
+	}
+	c := Compare(a, b)
+	if gain, ok := c.geometricMean(); !ok || !near(gain, 1) {
+		t.Errorf("gain of ours: have %v, %v, want 1", gain, ok)
+	}
+	if !c.drifted() {
+		t.Error("hashes have changed, which is not seen as a change of the machine")
+	}
+	if have, want := c.Agreements(), (Agreements{All: Agreement{1, 3}, Ours: Agreement{1, 1}, Others: Agreement{0, 2}}); have != want {
+		t.Errorf("have %+v, want %+v", have, want)
+	}
+	if (Delta{Workload: "rand-overwrite/4k/1", Contender: "plain-loop"}).ours() {
+		t.Error("the plain loop is ours")
+	}
+}
+
 // TestCompareJSON: what the text says is there as well.
 func TestCompareJSON(t *testing.T) {
 	a, b := exampleRun(t), exampleRun(t)
