@@ -25,12 +25,16 @@ type side struct {
 	Started  time.Time `json:"started"`
 	Machine  Machine   `json:"machine"`
 	Revision Revision  `json:"revision"`
+	Programs []Program `json:"programs,omitempty"` // of that side
+	DDBench  string    `json:"ddbench,omitempty"`  // revision of the program that measured
 	Void     string    `json:"void,omitempty"`
 }
 
 // WriteJSON writes what WriteText prints, indented.
 func (c Comparison) WriteJSON(w io.Writer) error {
-	of := func(r *Run) side { return side{r.Started, r.Machine, r.Revision, r.Void} }
+	of := func(r *Run) side {
+		return side{r.Started, r.Machine, r.Revision, r.Programs, r.Options["ddbench-revision"], r.Void}
+	}
 	out := compared{Format: Format, A: of(c.A), B: of(c.B), SameMachine: c.A.Machine == c.B.Machine, Series: c.Deltas, OnlyA: c.OnlyA, OnlyB: c.OnlyB,
 		OthersDiffer: c.drifted(), Agreements: c.Agreements()}
 	if m, ok := c.geometricMean(); ok {

@@ -147,6 +147,9 @@ func TestCompareJSON(t *testing.T) {
 		b.Find("read-warm/128k/1", "raw").Samples[i].Value *= 2
 	}
 	b.Void = "busy"
+	a.Programs = []Program{{Label: "ours", Path: "/a/ddumbfs", Revision: a.Revision}}
+	b.Programs = []Program{{Label: "ours", Path: "/b/ddumbfs", Revision: Revision{Git: "0123456789abcdef0123456789abcdef01234567"}}}
+	b.Options["ddbench-revision"] = "89abcde"
 	var out bytes.Buffer
 	if err := Compare(a, b).WriteJSON(&out); err != nil {
 		t.Fatal(err)

@@ -47,7 +47,7 @@ type Run struct {
 	Machine  Machine           `json:"machine"`
 	Revision Revision          `json:"revision"`           // of the first program
 	Programs []Program         `json:"programs,omitempty"` // all that were measured, in the order given
-	Options  map[string]string `json:"options"`            // of the run, as given and by default: name without dashes, value
+	Options  map[string]string `json:"options"`            // of the run, as given and by default: name without dashes, value; sizes that were chosen; versions of ddbench and of programs of others
 	Void     string            `json:"void,omitempty"`
 	Series   []*Series         `json:"series"` // in the order in which they were first measured
 	Skipped  []Skipped         `json:"skipped,omitempty"`

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -106,6 +107,28 @@ func TestRevisions(t *testing.T) {
 	have := o.revisions()
 	if len(have) != 2 || have[0].Label != "A:x" || have[0].Path != self || have[0].Revision != revision(self) || have[1].Revision.Git != "" {
 		t.Errorf("have %+v", have)
+	}
+}
+
+// TestVersions: the record says what has measured, and what stood beside ours.
+func TestVersions(t *testing.T) {
+	bin := t.TempDir()
+	for name, text := range map[string]string{"fio": "echo fio-1.2; echo more", "borg": "exit 3"} {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", bin)
+	o := Options{Program: "/bin/sh"}
+	want := map[string]string{"ddbench-revision": "unknown", "fio": "fio-1.2", "borg": "unknown", "restic": "not installed"}
+	if have := o.versions(t.Context()); !maps.Equal(have, want) {
+		t.Errorf("have %q, want %q", have, want)
+	}
+	o.Quick = true
+	t.Setenv("PATH", t.TempDir())
+	want = map[string]string{"ddbench-revision": "unknown", "fio": "not installed: a loop of ddbench in its place"}
+	if have := o.versions(t.Context()); !maps.Equal(have, want) {
+		t.Errorf("quick, without fio: have %q, want %q", have, want)
 	}
 }
 

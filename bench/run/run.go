@@ -48,6 +48,7 @@ func Do(ctx context.Context, o Options) (*result.Run, error) {
 	if s.record.Options == nil {
 		s.record.Options = map[string]string{}
 	}
+	maps.Copy(s.record.Options, o.versions(ctx))
 	base, err := os.MkdirTemp(o.Dir, "ddbench-")
 	if err != nil {
 		return nil, fmt.Errorf("directory to measure in: %w", err)

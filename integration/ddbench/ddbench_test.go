@@ -96,7 +96,7 @@ func TestQuick(t *testing.T) {
 	if len(r.Series) != n {
 		t.Errorf("%d series, want %d: have the list of this test follow", len(r.Series), n)
 	}
-	if r.Machine.Cores == 0 || r.Machine.GoFuse == "" || r.Options["data-bytes"] == "" {
+	if r.Machine.Cores == 0 || r.Machine.GoFuse == "" || r.Options["data-bytes"] == "" || r.Options["overwrites"] != "256" || r.Options["ddbench-revision"] == "" || r.Options["fio"] == "" {
 		t.Errorf("machine %+v, options %v: incomplete", r.Machine, r.Options)
 	}
 	if len(r.Programs) != 1 || r.Programs[0].Label != "ours" || r.Programs[0].Path == "" || r.Programs[0].Revision != r.Revision || r.Options["small-files"] != "300" {
