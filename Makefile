@@ -24,7 +24,7 @@ NEED_TEST += $(if $(wildcard /usr/include/stdlib.h),,no-libc-headers=libc6-dev)
 
 # What mounts, makes loop devices or starts the program.
 MOUNTING := ./integration/...
-# Everything else: quick, and run with the race detector.
+# Everything else: quick, and run with the race detector. Some packages mount small volumes here, too, where that is allowed (root).
 QUICK     = $$($(GO) list ./... | grep -v /integration/) ./integration/goldenvol
 
 .PHONY: help build unit test race stress fuzz lint integration golden-check bench bench-compare bench-go bench-aging bench-scale cover fmt install uninstall demo demo-engine ci clean \

@@ -30,7 +30,7 @@ func subjects() map[string]words {
 		"read-direct":     {subject: "read past the kernel's cache"},
 		"read-warm":       {subject: "read through the kernel's cache, second pass"},
 		"read-cold":       {subject: "read after dropped caches"},
-		"vm-first":        {"store a file system image, fsync at the end", "into an empty volume"},
+		"vm-first":        {"store a file system image, fsync at the end", "that the volume has not seen"},
 		"vm-next":         {"store a file system image, fsync at the end", "its successor after changes"},
 		"rand-overwrite":  {"4 KiB at random, one thread", "overwrite, fsync at the end"},
 		"rand-write":      {"4 KiB at random, one thread", "overwrite"}, // of older records: the end was not counted
@@ -45,7 +45,7 @@ func subjects() map[string]words {
 		"scrub":           {"scrub of a volume at rest, after dropped caches", "ddumbfs scrub --reset"},
 		"reclaim":         {subject: "reclaim while mounted"},
 		"mount-empty":     {"mount", "empty volume"},
-		"mount-full":      {"mount", "volume with data"},
+		"mount-full":      {"mount", "volume, a tenth of it in use"},
 		"ingest-known":    {subject: "ddumbfs cp of data that is there already"},
 		"hash-cores":      {subject: "hash the data on all cores, and nothing else"},
 		"memory":          {"memory of the daemon", "volume of 1 TiB, 128k blocks"},

@@ -10,8 +10,11 @@ import (
 // Ceiling is the contender that the others of a workload are held against: the slower one of the bare disk ("raw") and of a file
 // system of the same library that does nothing ("null"), as far as they are there; else the library's own example ("loopback"); nil if there
 // is none of them. Those have no blocks of their own and are measured once, beside volumes with blocks of 128 KiB: that stands for other
-// sizes as well.
+// sizes as well. Random reads have none: with O_DIRECT the bare disk reads from the disk, and a volume from the page cache of its block file.
 func (r *Run) Ceiling(workload string) *Series {
+	if Kind(workload) == "rand-read" {
+		return nil
+	}
 	for _, w := range []string{workload, atUsualSize(workload)} {
 		raw, null := r.Find(w, "raw"), r.Find(w, "null")
 		switch {

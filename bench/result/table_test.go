@@ -116,6 +116,12 @@ func TestCeiling(t *testing.T) {
 			t.Errorf("%s: have %q, want %q", workload, have, want)
 		}
 	}
+	for _, contender := range []string{"raw", "loopback", "ours-BLAKE3"} {
+		fill(t, r, "rand-read/4k/1", contender, OperationsPerSecond, 1e4)
+	}
+	if s := r.Ceiling("rand-read/4k/1"); s != nil {
+		t.Errorf("rand-read: have %s, want no ceiling: with O_DIRECT raw reads from the disk, ours from the page cache", s.Contender)
+	}
 	fill(t, r, "write-unique/128k/1", "null", BytesPerSecond, 1e9)
 	if c := r.Ceiling("write-unique/128k/1"); c.Contender != "null" {
 		t.Errorf("of raw 1.4 and null 1.0 GB/s the ceiling is %s", c.Contender)

@@ -12,7 +12,7 @@
 //	read-cold/B/1          after dropped caches and a new mount, so that every block is proved
 //	read-warm/128k/1       through the kernel's cache, second pass; null: what the kernel's cache of any FUSE file system allows
 //	read-direct/B/1        with O_DIRECT, the block file in the page cache, blocks proved before
-//	vm-first/128k/1        a file system image into an empty volume, with fsync; bytes are the image's, holes included
+//	vm-first/128k/1        a file system image that the volume has not seen, with fsync; bytes are the image's, holes included
 //	vm-next/128k/1         its successor after changes
 //	rand-overwrite/4k/1    one thread overwrites 4 KiB at random in a file of 1 GiB (fio, if there), 16 384 times (of a shorter file: a sixteenth of its bytes), then fsync and close
 //	                       (fio: fsync); operations by the time of all that. The file is read before, in each round, so that it is in the page cache of the disk (ours: the
@@ -29,7 +29,8 @@
 //	scrub/128k             scrub --reset of a volume at rest after dropped caches, stored bytes per second (raw: as before)
 //	reclaim/128k           of a mounted volume, after the removal of a file, seconds
 //	mount-empty/128k, mount-full/128k
-//	                       from the start of the program to the first answer, seconds
+//	                       from the start of the program to the first answer, after dropped caches, seconds; empty: as mkfs has made it; full: with the known data and the
+//	                       file for random requests, by default some 2 GB, which is a tenth to a sixth of its blocks (bench/scale mounts one that is 90 % full)
 //	ingest-known/128k/offline, ingest-known/128k/mounted
 //	                       `ddumbfs cp` of a file that the volume holds, into it at rest, and while it is mounted (over the control socket)
 //	hash-cores/128k        bytes per second of all cores that hash the data of a file in memory, once and at the same time, and do nothing else; by the hash of the volume

@@ -82,6 +82,14 @@ func TestCompareJSON(t *testing.T) {
 	}
 }
 
+// TestHelp: the usage has what `compare` takes.
+func TestHelp(t *testing.T) {
+	help, err := new(flags).parse([]string{"--help"})
+	if want := "ddbench compare [--json FILE] A.json [B.json]\n"; err != nil || !strings.Contains(help, want) {
+		t.Errorf("%q is missing: %v\n%s", want, err, help)
+	}
+}
+
 func TestCompareErrors(t *testing.T) {
 	dir := t.TempDir()
 	one := record(t, dir, "one", "ours-BLAKE3")

@@ -60,7 +60,7 @@ func (f *flags) parse(args []string) (help string, err error) {
 	s := f.set()
 	err = s.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) {
-		return "Usage: ddbench [OPTION...]\n       ddbench compare A.json [B.json]\n\nMeasures ddumbfs beside what limits it, or compares two " +
+		return "Usage: ddbench [OPTION...]\n       ddbench compare [--json FILE] A.json [B.json]\n\nMeasures ddumbfs beside what limits it, or compares two " +
 			"records, or the programs A:... and B:... of one.\n\n" + s.FlagUsagesWrapped(100), nil
 	}
 	if err != nil {
