@@ -70,8 +70,15 @@ func TestNullKeepsPages(t *testing.T) {
 	if n := pass(0); n == 0 {
 		t.Error("first pass: no request")
 	}
-	if n := pass(0); n != 0 {
-		t.Errorf("second pass: %d requests, want none", n)
+	second := pass(0)
+	for range 4 {
+		if second == 0 {
+			break
+		}
+		second = pass(0) // another test may have dropped the machine's caches in between
+	}
+	if second != 0 {
+		t.Errorf("second pass: %d requests in the last of five tries, want none", second)
 	}
 	if n := pass(unix.O_DIRECT); n < size>>20 {
 		t.Errorf("with O_DIRECT: %d requests, want %d", n, size>>20)
