@@ -2,7 +2,6 @@ package aging
 
 import (
 	"fmt"
-	"os/exec"
 	"runtime"
 	"strings"
 
@@ -22,16 +21,7 @@ func (h *history) row(name string, rounds int, cold []Cold) string {
 	}
 	return fmt.Sprintf("| %d cores of %s, %.0f GiB, %s | %s | %s | %s | aging (%s, %d generations of %.0f MiB, %.0f %% changed each, blocks of %d KiB), generation %s: "+
 		"runs per GiB; cold read through a mount (of generation 1), medians of %d passes in turn; write without FUSE, with the fsync | %s; %s GB/s (must 0.8); %s GB/s |",
-		m.Cores, m.CPU, float64(m.Memory)/(1<<30), m.FileSystem, m.Kernel, strings.TrimPrefix(runtime.Version(), "go"), revision(), name, h.o.Generations,
+		m.Cores, m.CPU, float64(m.Memory)/(1<<30), m.FileSystem, m.Kernel, strings.TrimPrefix(runtime.Version(), "go"), run.Sources(), name, h.o.Generations,
 		float64(int64(h.o.Images)*h.o.ImageSize)/(1<<20), 100*h.o.Share, h.o.BlockSize>>10, strings.Join(numbers, ", "), rounds,
 		strings.Join(runs, ", "), strings.Join(rates, ", "), strings.Join(writes, ", "))
-}
-
-// revision is that of the sources; a test binary does not know it.
-func revision() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=7").Output()
-	if err != nil {
-		return "unknown revision"
-	}
-	return strings.TrimSpace(string(out))
 }

@@ -3,6 +3,7 @@ package run
 import (
 	"debug/buildinfo"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -73,6 +74,15 @@ func (o *Options) revisions() (list []result.Program) {
 		list = append(list, result.Program{Label: p.Label, Path: p.Path, Revision: revision(p.Path)})
 	}
 	return list
+}
+
+// Sources is the revision of the sources in the working directory, as git describes it: for tests, whose programs do not know theirs. "unknown" where git or the repository is not there.
+func Sources() string {
+	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=7").Output()
+	if err != nil {
+		return unknown
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // revision of a program, from what the Go linker wrote into it.

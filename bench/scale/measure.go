@@ -32,6 +32,9 @@ type Figures struct {
 	ReadIndex float64 `json:"read_index_seconds"`
 	Mount     float64 `json:"mount_seconds"`
 	MountCPU  float64 `json:"mount_cpu_seconds"`
+	// MountEmpty and MountEmptyCPU are the same for a volume of that size with nothing in it.
+	MountEmpty    float64 `json:"mount_empty_seconds"`
+	MountEmptyCPU float64 `json:"mount_empty_cpu_seconds"`
 	// Memory is what the process holds after the mount (VmRSS).
 	Memory int64 `json:"memory_bytes"`
 
@@ -73,6 +76,14 @@ func measure(dir string, n uint64) (f *Figures, err error) {
 		return nil, err
 	}
 	f = &Figures{Entries: n, Blocks: blocks, BlockSize: empty.blockSize}
+	v, m, err := empty.mountTimed()
+	if err != nil {
+		return nil, err
+	}
+	if err := v.Close(); err != nil {
+		return nil, err
+	}
+	f.MountEmpty, f.MountEmptyCPU = m.wall, m.cpu
 	if f.InsertEmpty, f.PutEmpty, err = empty.insertions(n); err != nil {
 		return nil, err
 	}
@@ -95,27 +106,39 @@ func measure(dir string, n uint64) (f *Figures, err error) {
 	return f, nil
 }
 
-// mount opens the volume as after a clean end, and reads the index beside it.
+// mount measures the full volume.
 func (l *location) mount(f *Figures) error {
-	v, err := l.open()
+	v, m, err := l.mountTimed()
 	if err != nil {
 		return err
 	}
-	if err := v.Close(); err != nil { // records which index it is closed with
-		return err
-	}
-	debug.FreeOSMemory()
-	if f.ReadIndex, _, err = clock(func() (err error) { f.Index, err = readAll(filepath.Join(l.dir, format.DefaultIndexName)); return err }); err != nil {
-		return err
-	}
-	f.Mount, f.MountCPU, err = clock(func() error { v, err = l.open(); return err })
-	if err != nil {
-		return err
-	}
+	f.Index, f.ReadIndex, f.Mount, f.MountCPU = m.index, m.read, m.wall, m.cpu
 	if f.Memory, err = resident(); err != nil {
 		return errors.Join(err, v.Close())
 	}
 	return v.Close()
+}
+
+// mountTimes are those of a mount, in seconds, and of reading the index once; index is its size in bytes.
+type mountTimes struct {
+	index           int64
+	read, wall, cpu float64
+}
+
+// mountTimed opens the volume as after a clean end, and reads the index beside it before.
+func (l *location) mountTimed() (v *index.Volume, m mountTimes, err error) {
+	if v, err = l.open(); err != nil {
+		return nil, m, err
+	}
+	if err := v.Close(); err != nil { // records which index it is closed with
+		return nil, m, err
+	}
+	debug.FreeOSMemory()
+	if m.read, _, err = clock(func() (err error) { m.index, err = readAll(filepath.Join(l.dir, format.DefaultIndexName)); return err }); err != nil {
+		return nil, m, err
+	}
+	m.wall, m.cpu, err = clock(func() error { v, err = l.open(); return err })
+	return v, m, err
 }
 
 func (l *location) open() (*index.Volume, error) {

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"text/tabwriter"
+
+	"tresor/bench/result"
+	"tresor/bench/run"
 )
 
 // TestScale measures a volume of TRESOR_ENTRIES entries. Without that it is so small that only what does not depend on the size is seen: that
@@ -20,12 +23,14 @@ func TestScale(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f, err := measure(t.TempDir(), n)
+	dir := t.TempDir()
+	f, err := measure(dir, n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Log("\n" + f.table())
-	text, err := json.MarshalIndent(f, "", "  ")
+	rec := record{Machine: run.Machine(dir), Revision: run.Sources(), Figures: f}
+	t.Logf("\n%s, revision %s\n%s", rec.Machine, rec.Revision, f.table())
+	text, err := json.MarshalIndent(rec, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,9 +54,19 @@ func TestScale(t *testing.T) {
 	if f.Put > f.PutEmpty/0.8 {
 		t.Errorf("a new block in an index that is %.0f %% full: have %.0f ns, in an empty one %.0f, want 0.8 of its speed", 100*fillPart, f.Put, f.PutEmpty)
 	}
+	if most := f.MountEmptyCPU + f.ReadIndex; f.MountCPU > most {
+		t.Errorf("mount of a volume that is %.0f %% full: have %.2f s, want %.2f (an empty one, and the index read once)", 100*fillPart, f.MountCPU, most)
+	}
 	if most := float64(f.Index) + 128<<20; float64(f.Memory) > most {
 		t.Errorf("memory after the mount: have %d MB, want %.0f (the index and 128 MiB)", f.Memory>>20, most/(1<<20))
 	}
+}
+
+// record is what is kept of a run: the figures, and what they were measured on.
+type record struct {
+	Machine  result.Machine `json:"machine"`
+	Revision string         `json:"revision"` // of the sources
+	*Figures
 }
 
 // table is the figures as text.
@@ -66,6 +81,7 @@ func (f *Figures) table() string {
 	line("filled in", num(f.Fill, "s"))
 	line("index read in", num(f.ReadIndex, "s"))
 	line("mount", num(f.Mount, "s")+", "+num(f.MountCPU, "s of processors"))
+	line("mount, empty", num(f.MountEmpty, "s")+", "+num(f.MountEmptyCPU, "s of processors"))
 	line("memory", num(float64(f.Memory)/1e9, "GB"))
 	line("look-up, found", num(f.Hit, "ns"))
 	line("look-up, absent", num(f.Miss, "ns"))
