@@ -122,7 +122,7 @@ func (m *Mount) startDaemon() error {
 	}
 	m.race = filepath.Join(m.t.TempDir(), "race")
 	c := exec.Command(program, args...)
-	c.Env = append(os.Environ(), "GORACE=log_path="+m.race)
+	c.Env = append(os.Environ(), "GORACE=log_path='"+m.race+"'") // a comma or space of the test's name would end the value
 	out, err := c.CombinedOutput()
 	if err != nil {
 		return &DaemonError{Text: string(out), Code: c.ProcessState.ExitCode()}
