@@ -65,7 +65,7 @@ func TestOrderMounted(t *testing.T) {
 	must(t, err)
 	geo, err := c.Geometry()
 	must(t, err)
-	for round := range rounds {
+	guardLimits(t, "copied", rounds, func(t *testing.T, round int) limits {
 		data, name := random(byte(40+round), fileSize), name(round)
 		f, err := os.Create(m.Path(name))
 		must(t, err)
@@ -74,10 +74,6 @@ func TestOrderMounted(t *testing.T) {
 			must(t, err)
 		}
 		must(t, f.Close())
-		b := orderBound(pieces(t, filepath.Join(dir, format.RootName, name), geo))
-		if round == rounds-1 || !over([]bound{b}) {
-			hold(t, []bound{b})
-			return
-		}
-	}
+		return limits{calls: []bound{orderBound(pieces(t, filepath.Join(dir, format.RootName, name), geo))}}
+	})
 }

@@ -40,7 +40,13 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: filepath.Join(t.TempDir(), "volume")}
+	return newRigIn(t, t.TempDir())
+}
+
+// newRigIn makes the volume in a directory that is there.
+func newRigIn(t *testing.T, base string) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: filepath.Join(base, "volume")}
 	must(t, os.Mkdir(r.dir, 0o700))
 	_, err := mkfs.Make(mkfs.Options{Parent: r.dir, CreateOptions: format.CreateOptions{Hash: "BLAKE3", Size: 1 << 30, BlockSize: block, Overflow: 1.3}})
 	must(t, err)
