@@ -134,11 +134,13 @@ func (v *Volume) readPast(first format.Address, p []byte) bool {
 	if v.mapped.Cached(first, len(p)) {
 		return false
 	}
+	return v.pastFile() != nil && v.past.read(first, p) == nil
+}
+
+// pastFile is the block file without the page cache, nil where there is no such way.
+func (v *Volume) pastFile() *blockfile.File {
 	v.past.once.Do(func() { v.past.file, v.past.slots = v.openPast(), make(chan struct{}, pastMost) })
-	if v.past.file == nil {
-		return false
-	}
-	return v.past.read(first, p) == nil
+	return v.past.file
 }
 
 // read waits for its turn, and gives it on also after a panic, which the mount answers with an error: the file is there.
