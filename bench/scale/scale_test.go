@@ -54,8 +54,8 @@ func TestScale(t *testing.T) {
 	if f.Put > f.PutEmpty/0.8 {
 		t.Errorf("a new block in an index that is %.0f %% full: have %.0f ns, in an empty one %.0f, want 0.8 of its speed", 100*fillPart, f.Put, f.PutEmpty)
 	}
-	if most := f.MountEmptyCPU + f.ReadIndex; f.MountCPU > most {
-		t.Errorf("mount of a volume that is %.0f %% full: have %.2f s, want %.2f (an empty one, and the index read once)", 100*fillPart, f.MountCPU, most)
+	if most := 1.25 * (f.MountEmptyCPU + f.ReadIndex); f.MountCPU > most { // a quarter for the noise of single mounts
+		t.Errorf("mount of a volume that is %.0f %% full: have %.2f s, want %.2f (an empty one, and the index read once, and a quarter)", 100*fillPart, f.MountCPU, most)
 	}
 	if most := float64(f.Index) + 128<<20; float64(f.Memory) > most {
 		t.Errorf("memory after the mount: have %d MB, want %.0f (the index and 128 MiB)", f.Memory>>20, most/(1<<20))
