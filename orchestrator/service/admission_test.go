@@ -192,6 +192,9 @@ func TestReload(t *testing.T) {
 // What a failed backup left on the buffer is removed; one whose volume was unmounted by hand is not mounted again by whoever looks.
 func TestLeftOnBuffer(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
+		if w.mounts == nil { // the first mount is still going on when the volume is unmounted by hand
+			w.mounts = make(chan struct{})
+		}
 		return w.snapshot(life, w.machine(life, "a", ViaBuffer))
 	})
 	r.mu.Lock()
@@ -201,16 +204,19 @@ func TestLeftOnBuffer(t *testing.T) {
 	if m := round.Machines[0]; m.Outcome != Failed || len(r.discarded) != 1 || r.discarded[0] != m.Backup {
 		t.Errorf("have %+v, discarded %q", m, r.discarded)
 	}
-	must(t, r.s.Pause("umount", Lease{Rounds: true, Copies: true, Unmounted: true, Reason: "by hand"}))
-	r.mu.Lock()
-	r.current = ""
-	r.mu.Unlock()
+	r.until("it is being mounted", func(State) bool { return r.holding("mount") })
+	must(t, r.s.Exclusively(t.Context(), func(context.Context, Volumes) error {
+		close(r.mounts)
+		return r.s.Pause("umount", Lease{Rounds: true, Copies: true, Unmounted: true, Reason: "by hand"})
+	}))
 	if _, _, _, err := r.s.Backups(t.Context()); !errors.Is(err, ErrPaused) {
 		t.Errorf("a look at the backups: have %v", err)
 	}
 	if err := r.s.RunNow(nil); !errors.Is(err, ErrBusy) {
 		t.Errorf("a round in a pause: have %v", err)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.current != "" {
 		t.Error("the volume was mounted again")
 	}
