@@ -43,6 +43,7 @@ func TestPowerCut(t *testing.T) {
 				c.step()
 			}
 			r.close()
+			r.opts.Changing = false // for those who look at what is left
 			ops := len(r.m.Ops())
 			done := 0
 			for _, how := range []disktest.Unsynced{disktest.Keep, disktest.Drop, disktest.Torn} {
@@ -123,7 +124,8 @@ func (c *crasher) step() {
 		_, err := c.vol.Quiesce(0, func() error { return nil })
 		c.must(err)
 	case op < 97:
-		c.note("close and open")
+		c.opts.Changing = c.rnd.IntN(2) == 0
+		c.note("close and open, changing: %v", c.opts.Changing)
 		c.close()
 		c.open()
 	default:

@@ -83,7 +83,8 @@ func TestFlags(t *testing.T) {
 }
 
 // TestCleanMarkLeavesFirst cuts the power at every change of the disk while a volume at rest gets its first new block, is read where it is
-// damaged, or reclaims: no image in which anything else has changed is marked clean.
+// damaged, or reclaims: no image in which anything else has changed is marked clean. The same for one that is opened by who changes it at once, when the last session has left
+// the mark.
 func TestCleanMarkLeavesFirst(t *testing.T) {
 	for name, change := range map[string]func(r *rig, known []format.Entry){
 		"new block":  func(r *rig, _ []format.Entry) { r.mustPut("", 9) },
@@ -101,10 +102,16 @@ func TestCleanMarkLeavesFirst(t *testing.T) {
 			r.must(err)
 			marks.End()
 		},
+		"new block, changing": func(r *rig, _ []format.Entry) { r.mustPut("", 9) },
+		"bad block, changing": func(r *rig, known []format.Entry) { _, _ = r.read(known) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, smallVolume(), index.Options{})
 			known := r.mustPut("f", 1)
+			if name, r.opts.Changing = strings.CutSuffix(name, ", changing"); r.opts.Changing {
+				_, err := r.vol.Quiesce(0, nothing)
+				r.must(err)
+			}
 			r.close()
 			if name == "bad block" {
 				r.damage(known[0].Addr)
@@ -168,6 +175,73 @@ func rested(ops []disktest.Op) bool {
 		}
 	}
 	return false
+}
+
+// TestChanging opens a volume for somebody who changes it at once.
+func TestChanging(t *testing.T) {
+	r := newRig(t, smallVolume(), index.Options{})
+	r.close()
+	r.must(r.m.Remove(volumeDir + "/" + format.CleanName))
+	r.opts.Changing = true
+	r.open()
+	r.assertFlags("opened", true, false)
+	if done, err := r.vol.Quiesce(0, nothing); !done || err != nil {
+		t.Errorf("quiesce: have %v, %v", done, err)
+	}
+	r.assertFlags("at rest", true, true)
+	r.close()
+	r.open()
+	r.assertFlags("opened with the mark of the last session", true, true)
+	r.mustPut("f", 1)
+	r.assertFlags("after a block", true, false)
+	r.kill()
+	if _, err := index.Open(r.acquire(), index.Options{}); !errors.Is(err, index.ErrUnclean) {
+		t.Errorf("open of a killed volume: have %v, want ErrUnclean", err)
+	}
+	r.repair()
+}
+
+// TestNothingNew has a session that stores known blocks only: it writes neither index nor snapshot, and the volume is as clean as before. What is new is on the disk
+// after the next one, also where the snapshot has the same bits: a block that was freed got new content.
+func TestNothingNew(t *testing.T) {
+	r := newRig(t, smallVolume(), index.Options{})
+	r.mustPut("f", 1, 2)
+	r.close()
+	r.m.Record()
+	r.open()
+	r.must(r.vol.Touch())
+	known := r.mustPut("g", 2, 1)
+	r.close()
+	for _, op := range r.m.Ops() {
+		for _, name := range []string{format.DefaultIndexName, format.DefaultBlocksName, format.SnapshotName} {
+			if op.Kind != disktest.Sync && strings.HasPrefix(op.Name, volumeDir+"/"+name) {
+				t.Errorf("nothing was new, and still: %v", op)
+			}
+		}
+	}
+	r.assertClean()
+	r.open()
+	r.assertRead(known, 2, 1)
+
+	before, err := r.vol.Parent().LoadSnapshot()
+	r.must(err)
+	marks, err := r.vol.StartMarks() // nobody marks a block, so all are freed
+	r.must(err)
+	_, err = marks.Sweep(index.SweepOptions{})
+	r.must(err)
+	marks.End()
+	r.must(r.m.Remove(r.root("f")))
+	r.must(r.m.Remove(r.root("g")))
+	other := r.mustPut("h", 3, 4)
+	r.must(r.vol.Checkpoint())
+	after, err := r.vol.Parent().LoadSnapshot()
+	r.must(err)
+	if before.Count() != after.Count() {
+		t.Errorf("blocks in the snapshot: have %d, want %d", after.Count(), before.Count())
+	}
+	r.kill()
+	r.repair()
+	r.assertRead(other, 3, 4)
 }
 
 // TestOneOwner opens a volume twice.

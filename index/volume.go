@@ -39,7 +39,10 @@ type Options struct {
 	// NeedClean refuses an unclean volume for reading as well.
 	NeedClean bool
 	LockIndex bool
-	Verify    Verify
+	// Changing is set by who changes the volume at once: it does not count as being at rest before its first quiet period. A crash before the first change is then followed by a
+	// repair, too, and three syncs are saved.
+	Changing bool
+	Verify   Verify
 	// Checkpoint is the number of bytes of new blocks after which CheckpointDue fires; 0 means DefaultCheckpoint.
 	Checkpoint int64
 	// Discard tells a block device below which blocks a reclaim has freed. A regular file gets holes in any case.
@@ -173,7 +176,7 @@ func (v *Volume) open(check bool) error {
 		return nil
 	}
 	v.out.start(v.blocks.Disk())
-	return v.life.begin(p, v.idx.Bitmap(), func() error { return errors.Join(v.blocks.Sync(), v.idx.Sync()) })
+	return v.life.begin(p, v.opts.Changing, v.idx.Bitmap(), func() error { return errors.Join(v.blocks.Sync(), v.idx.Sync()) })
 }
 
 // Close stores everything and marks the volume clean. The files must have been flushed before (their last entries
@@ -291,10 +294,10 @@ type lifecycle struct {
 	mu sync.Mutex
 }
 
-// begin marks the volume as mounted. A volume that is clean now gets the clean flag as well, so that a crash before the
-// first change costs nothing, and a snapshot of ours if it has none that says the same: a repair trusts it. A volume that was repaired has mark
+// begin marks the volume as mounted. A volume that is clean now, and is not to be changed at once, gets the clean flag as well, so that a crash before the
+// first change costs nothing; it gets a snapshot of ours if it has none that says the same: a repair trusts it. A volume that was repaired has mark
 // and snapshot already, and its clean flag comes back after the first quiet period. The volume is not shared yet.
-func (l *lifecycle) begin(p *Parent, used *bitmap.Bitmap, barrier func() error) error {
+func (l *lifecycle) begin(p *Parent, changing bool, used *bitmap.Bitmap, barrier func() error) error {
 	dirty, err := p.Dirty()
 	if err != nil {
 		return err
@@ -303,10 +306,16 @@ func (l *lifecycle) begin(p *Parent, used *bitmap.Bitmap, barrier func() error) 
 	if dirty {
 		return indexfile.WriteMarkAnyway(p.FS, p.Dir, indexfile.MarkSession)
 	}
-	if err := createFlag(p, format.CleanName); err != nil {
+	quiet := true
+	if changing { // the flag of the last session may be there: then the first change has to remove it
+		quiet, err = p.Has(format.CleanName)
+	} else {
+		err = createFlag(p, format.CleanName)
+	}
+	if err != nil {
 		return err
 	}
-	l.quiet.Store(true)
+	l.quiet.Store(quiet)
 	var lost error // of the barrier: that is no matter of room for a snapshot
 	err = indexfile.BeginSession(p.FS, p.Dir, used, func() error {
 		lost = barrier()

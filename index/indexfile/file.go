@@ -44,7 +44,7 @@ type File struct {
 	// cleared by a flush while the caller's slot locks keep those slots still.
 	dirty *bitmap.Atomic
 
-	// flush guards the buffer, written, sealed and unwritten. Writes to the file happen under it; no other lock is taken under it but
+	// flush guards the buffer, written, sealed, unwritten and content. Writes to the file happen under it; no other lock is taken under it but
 	// the caller's slot locks, for the time of a copy.
 	flush   sync.Mutex
 	buffer  []byte
@@ -52,6 +52,7 @@ type File struct {
 	sealed  bool   // the magic is in the file
 	// unwritten is why pages that a flush had handed to the disk did not arrive. It stays: they are due no more, and nothing mends that.
 	unwritten error
+	content   string // of the file, where it was found out since the last write to it; else empty
 }
 
 // Open reads a whole index file. A magic or a size that does not fit the configuration is a *format.CorruptError that

@@ -43,6 +43,7 @@ func (x *File) FlushBitmap(b *bitmap.Bitmap) error {
 		if bytes.Equal(data[from:to], x.written[from:to]) {
 			continue
 		}
+		x.content = ""
 		if err := disk.WriteFull(x.disk, data[from:to], x.cfg.FreeblockOffset+int64(from)); err != nil {
 			return fmt.Errorf("flush bitmap of the index: %w", err)
 		}
@@ -132,6 +133,7 @@ func (x *File) flushRun(page, n uint64, copyPages func(first, last format.Slot, 
 	}
 	p := x.buffer[:to-from]
 	size := x.cfg.NodeSize
+	x.content = ""
 	copyPages(format.Slot(from/size), format.Slot((to-1)/size), func() {
 		// Cleared before the copy and under the slot locks: a change that comes later marks the page again.
 		for i := range n {

@@ -66,20 +66,23 @@ func WriteMark(fs disk.FS, dir string, m Mark) error {
 // makes block file and index durable. The snapshot is renewed first unless it is one of ours and says the same, so that a
 // crash at any later moment finds one that can be trusted. After a repair with KeepDirty the mark is there already.
 func BeginSession(fs disk.FS, dir string, b *bitmap.Bitmap, barrier func() error) error {
-	proven, err := Proven(fs, dir)
+	same, err := Says(fs, dir, b)
+	if err == nil && !same {
+		err = WriteSnapshot(fs, dir, b, barrier)
+	}
 	if err != nil {
 		return err
-	}
-	have, err := LoadSnapshot(fs, filepath.Join(dir, format.SnapshotName), b.Len())
-	if err != nil {
-		return err
-	}
-	if !proven || have == nil || !have.Equal(b) {
-		if err := WriteSnapshot(fs, dir, b, barrier); err != nil {
-			return err
-		}
 	}
 	return WriteMark(fs, dir, MarkSession)
+}
+
+// Says tells whether the snapshot in place is one of ours and says what b says: WriteSnapshot would only make another like it.
+func Says(fs disk.FS, dir string, b *bitmap.Bitmap) (bool, error) {
+	if proven, err := Proven(fs, dir); err != nil || !proven {
+		return false, err
+	}
+	have, err := LoadSnapshot(fs, filepath.Join(dir, format.SnapshotName), b.Len())
+	return err == nil && have != nil && have.Equal(b), err
 }
 
 // ReadMark tells whose .autofsck it is. MarkRepair counts only while the snapshot is the one that was there when the repair

@@ -48,7 +48,7 @@ func (v *copyFile) storeIn(ctx context.Context, s Streams, from string, to store
 		return c, v.planIn(s, p, c)
 	}
 	own = false // Open takes it over
-	vol, err := index.Open(p, index.Options{LockIndex: v.lock, Warn: func(msg string) { cli.Note(s.Err, "cp", "%s", msg) }})
+	vol, err := index.Open(p, index.Options{LockIndex: v.lock, Changing: true, Warn: func(msg string) { cli.Note(s.Err, "cp", "%s", msg) }})
 	if err != nil {
 		return nil, unclean(err, p)
 	}
