@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tresor/orchestrator"
@@ -17,7 +18,9 @@ func kept(machine string, n int, v orchestrator.Verdict) orchestrator.Backup {
 
 // Room is made of this machine's verified backups only, the oldest first; who waits too long is told, and in the end the machine fails and the next one
 // has its turn.
-func TestAdmission(t *testing.T) {
+func TestAdmission(t *testing.T) { synctest.Test(t, testAdmission) }
+
+func testAdmission(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.free = 5e9 + 1e6 // after a first backup of 2 MB there is no room for a second of that size and the reserve
 		w.buffer = []orchestrator.Backup{kept("dc", 1, ""), kept("dc", 2, orchestrator.Verified), kept("dc-2", 1, orchestrator.Verified)}
@@ -94,7 +97,9 @@ func TestEmergency(t *testing.T) {
 }
 
 // stop ends after the machine that is being backed up, stop --now at once; what was begun goes on at the next start, once.
-func TestStop(t *testing.T) {
+func TestStop(t *testing.T) { synctest.Test(t, testStop) }
+
+func testStop(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		if w.slow == nil {
 			w.slow = make(chan struct{})
@@ -143,7 +148,9 @@ func TestStop(t *testing.T) {
 }
 
 // A reload brings new machines for the next round; a wrong configuration changes nothing.
-func TestReload(t *testing.T) {
+func TestReload(t *testing.T) { synctest.Test(t, testReload) }
+
+func testReload(t *testing.T) {
 	w := newWorld(t)
 	names := []string{"a"}
 	var wrong error
@@ -190,7 +197,9 @@ func TestReload(t *testing.T) {
 }
 
 // What a failed backup left on the buffer is removed; one whose volume was unmounted by hand is not mounted again by whoever looks.
-func TestLeftOnBuffer(t *testing.T) {
+func TestLeftOnBuffer(t *testing.T) { synctest.Test(t, testLeftOnBuffer) }
+
+func testLeftOnBuffer(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		if w.mounts == nil { // the first mount is still going on when the volume is unmounted by hand
 			w.mounts = make(chan struct{})

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tresor/orchestrator"
 )
 
-// soon fails unless something is so within five seconds of real time, in which the clock of the loop goes on too.
+// soon fails unless something is so within half the steps that until has.
 func (r *rig) soon(what string, ok func(State) bool) {
 	r.t.Helper()
 	begin := time.Now()
@@ -21,7 +22,9 @@ func (r *rig) soon(what string, ok func(State) bool) {
 }
 
 // A switch does not wait for a long backup to the buffer, which it does not concern.
-func TestSwitchBesideBackup(t *testing.T) {
+func TestSwitchBesideBackup(t *testing.T) { synctest.Test(t, testSwitchBesideBackup) }
+
+func testSwitchBesideBackup(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		if w.making == nil {
 			w.making = make(chan struct{})
@@ -43,7 +46,9 @@ func TestSwitchBesideBackup(t *testing.T) {
 }
 
 // A scrub makes way for a switch and for a scheduled round, and goes on afterwards.
-func TestScrubMakesWay(t *testing.T) {
+func TestScrubMakesWay(t *testing.T) { synctest.Test(t, testScrubMakesWay) }
+
+func testScrubMakesWay(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.scrubs = make(chan struct{})
 		sn := w.snapshot(life, w.machine(life, "a", ViaVolume))
@@ -75,7 +80,9 @@ func TestScrubMakesWay(t *testing.T) {
 }
 
 // Who stops the service, or pauses it, while a repository is checked has not made the round fail; it is done once.
-func TestCareIsCut(t *testing.T) {
+func TestCareIsCut(t *testing.T) { synctest.Test(t, testCareIsCut) }
+
+func testCareIsCut(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		if w.tends == nil {
 			w.tends = make(chan struct{})
@@ -112,7 +119,9 @@ func TestCareIsCut(t *testing.T) {
 }
 
 // A wish for a switch is never put off by another one: soft does not replace hard, and one that has begun comes to its end.
-func TestWishes(t *testing.T) {
+func TestWishes(t *testing.T) { synctest.Test(t, testWishes) }
+
+func testWishes(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot { return w.snapshot(life, w.machine(life, "a", ViaVolume)) })
 	must(t, r.s.Pause("test", Lease{Unmounted: true}))
 	if err := r.s.Switch(false, "", "operator"); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "volumes mount") {
@@ -157,7 +166,9 @@ func TestWishes(t *testing.T) {
 }
 
 // A soft switch does not wait for ever for a job that cannot be done.
-func TestSoftSwitchLimit(t *testing.T) {
+func TestSoftSwitchLimit(t *testing.T) { synctest.Test(t, testSoftSwitchLimit) }
+
+func testSoftSwitchLimit(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.jobError = func(Job, int) error { return errors.New("input/output error") }
 		sn := w.snapshot(life, w.machine(life, "a", ViaBuffer))
@@ -181,7 +192,9 @@ func TestSoftSwitchLimit(t *testing.T) {
 }
 
 // A reload that takes the buffer away lets the machine that goes over it fail, and nothing else; one that cannot be used changes nothing.
-func TestReloadWithoutBuffer(t *testing.T) {
+func TestReloadWithoutBuffer(t *testing.T) { synctest.Test(t, testReloadWithoutBuffer) }
+
+func testReloadWithoutBuffer(t *testing.T) {
 	gone, refused := false, error(nil)
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		if w.making == nil {
@@ -214,7 +227,9 @@ func TestReloadWithoutBuffer(t *testing.T) {
 }
 
 // What only an operator may change together is changed by one at a time.
-func TestHands(t *testing.T) {
+func TestHands(t *testing.T) { synctest.Test(t, testHands) }
+
+func testHands(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot { return w.snapshot(life, w.machine(life, "a", ViaVolume)) })
 	in, out := make(chan struct{}), make(chan struct{})
 	ended := make(chan error, 1)
@@ -243,7 +258,9 @@ func TestHands(t *testing.T) {
 }
 
 // A disk that was pulled out is switched away from without anything being done with it.
-func TestSwitchFromDeadDisk(t *testing.T) {
+func TestSwitchFromDeadDisk(t *testing.T) { synctest.Test(t, testSwitchFromDeadDisk) }
+
+func testSwitchFromDeadDisk(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot { return w.snapshot(life, w.machine(life, "a", ViaVolume)) })
 	r.round()
 	r.until("retention is done", func(st State) bool { return !st.Prune })
@@ -259,7 +276,9 @@ func TestSwitchFromDeadDisk(t *testing.T) {
 }
 
 // Work that does not let go of the volume keeps the disk where it is, and that is what is told.
-func TestSwitchWithoutDrain(t *testing.T) {
+func TestSwitchWithoutDrain(t *testing.T) { synctest.Test(t, testSwitchWithoutDrain) }
+
+func testSwitchWithoutDrain(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		sn := w.snapshot(life, w.machine(life, "a", ViaVolume))
 		sn.Settings.DrainLimit = 50 * time.Millisecond
@@ -289,7 +308,9 @@ func TestSwitchWithoutDrain(t *testing.T) {
 }
 
 // An operator's prune waits for the one that the loop makes by itself, and the other way round.
-func TestPrunesInTurn(t *testing.T) {
+func TestPrunesInTurn(t *testing.T) { synctest.Test(t, testPrunesInTurn) }
+
+func testPrunesInTurn(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.prunes = make(chan struct{})
 		return w.snapshot(life, w.machine(life, "a", ViaVolume))

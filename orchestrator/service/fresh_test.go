@@ -7,13 +7,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tresor/orchestrator"
 )
 
 // Whoever waits for a switch, and the status, hear that no other disk could be used.
-func TestFallBackIsNoSwitch(t *testing.T) {
+func TestFallBackIsNoSwitch(t *testing.T) { synctest.Test(t, testFallBackIsNoSwitch) }
+
+func testFallBackIsNoSwitch(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot { return w.snapshot(life, w.machine(life, "a", ViaVolume)) })
 	r.round()
 	r.mu.Lock()
@@ -27,7 +30,9 @@ func TestFallBackIsNoSwitch(t *testing.T) {
 }
 
 // A copy that finds its volume full makes room in its turn, counts what it removed, and reclaims although not everything could be removed.
-func TestMakeRoom(t *testing.T) {
+func TestMakeRoom(t *testing.T) { synctest.Test(t, testMakeRoom) }
+
+func testMakeRoom(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		if w.prunes == nil {
 			w.prunes = make(chan struct{})
@@ -94,7 +99,9 @@ func TestScrubMakesWayForRoundsThatFollowEachOther(t *testing.T) {
 }
 
 // A backup that is whole on the buffer gets its job as soon as that can be noted; it is not made again, and not left there for ever.
-func TestJobIsNotedLater(t *testing.T) {
+func TestJobIsNotedLater(t *testing.T) { synctest.Test(t, testJobIsNotedLater) }
+
+func testJobIsNotedLater(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot { return w.snapshot(life, w.machine(life, "a", ViaBuffer)) })
 	r.mu.Lock()
 	r.noted = errors.New("no space left on device")
@@ -119,7 +126,9 @@ func TestJobIsNotedLater(t *testing.T) {
 }
 
 // A state that can never be written again does not hold the other machines for ever.
-func TestJobIsNeverNoted(t *testing.T) {
+func TestJobIsNeverNoted(t *testing.T) { synctest.Test(t, testJobIsNeverNoted) }
+
+func testJobIsNeverNoted(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot { return w.snapshot(life, w.machine(life, "a", ViaBuffer)) })
 	r.mu.Lock()
 	r.noted = errors.New("read-only file system")
@@ -132,7 +141,9 @@ func TestJobIsNeverNoted(t *testing.T) {
 }
 
 // What retention removes while all backups are proved is no failure, and no reason to prove no more.
-func TestVerifyBesideRetention(t *testing.T) {
+func TestVerifyBesideRetention(t *testing.T) { synctest.Test(t, testVerifyBesideRetention) }
+
+func testVerifyBesideRetention(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot { return w.snapshot(life, w.machine(life, "a", ViaVolume)) })
 	r.until("a volume is there", func(State) bool { return r.s.InUse().Name == "sdc1" })
 	backups := []string{"a-20260101000000", "a-20260102000000", "a-20260103000000", "a-20260104000000"}
@@ -190,7 +201,9 @@ func TestRemovedByAnother(t *testing.T) {
 }
 
 // Nobody has his hands on the disks while the first volume is being mounted; it is mounted afterwards.
-func TestFirstMountIsWork(t *testing.T) {
+func TestFirstMountIsWork(t *testing.T) { synctest.Test(t, testFirstMountIsWork) }
+
+func testFirstMountIsWork(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		if w.mounts == nil {
 			w.mounts = make(chan struct{})
@@ -239,7 +252,9 @@ func TestNothingOnAnUnmountedVolume(t *testing.T) {
 }
 
 // A reload that has taken the new configuration does not say that the old one stays, because the old one cannot be put away.
-func TestReloadThatIsDone(t *testing.T) {
+func TestReloadThatIsDone(t *testing.T) { synctest.Test(t, testReloadThatIsDone) }
+
+func testReloadThatIsDone(t *testing.T) {
 	loads := 0
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		loads++

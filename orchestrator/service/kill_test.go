@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tresor/orchestrator"
@@ -26,7 +27,11 @@ func seed(t *testing.T) uint64 {
 // TestKill kills the loop again and again, before or after something that it does takes effect. The rounds, jobs and switches that were asked for are done
 // once each, and the counters tell what happened.
 func TestKill(t *testing.T) {
-	random := rand.New(rand.NewPCG(seed(t), 5))
+	random := rand.New(rand.NewPCG(seed(t), 5)) // of the real time: that of the bubble is the same in each run
+	synctest.Test(t, func(t *testing.T) { testKill(t, random) })
+}
+
+func testKill(t *testing.T, random *rand.Rand) {
 	w := newWorld(t)
 	r := &rig{world: w, dir: t.TempDir(), step: 5 * time.Second}
 	r.snap = func(life int) *Snapshot {

@@ -3,13 +3,16 @@ package service
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tresor/orchestrator"
 )
 
 // A scheduled scrub runs when nothing else does; damage is told.
-func TestScrub(t *testing.T) {
+func TestScrub(t *testing.T) { synctest.Test(t, testScrub) }
+
+func testScrub(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		sn := w.snapshot(life, w.machine(life, "a", ViaVolume))
 		sn.Times = []Timer{{"scrub", TimerScrub, daily{21}}}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -19,7 +20,9 @@ func (r *rig) endedNow() {
 }
 
 // A loop that ends by itself does not wait for the next attempt of a copy that has failed: the job stays. A patient one waits.
-func TestOnce(t *testing.T) {
+func TestOnce(t *testing.T) { synctest.Test(t, testOnce) }
+
+func testOnce(t *testing.T) {
 	for _, patient := range []bool{false, true} {
 		r := newRig(t, func(w *world, life int) *Snapshot {
 			w.jobError = func(j Job, attempt int) error {
@@ -66,7 +69,9 @@ func TestOnce(t *testing.T) {
 }
 
 // A round does not wait for the next attempt of an earlier job of the same machine: the other machines would wait with it.
-func TestBehindAFailedJob(t *testing.T) {
+func TestBehindAFailedJob(t *testing.T) { synctest.Test(t, testBehindAFailedJob) }
+
+func testBehindAFailedJob(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.jobError = func(j Job, attempt int) error {
 			if j.ID == "1" && attempt < 3 {
@@ -94,7 +99,9 @@ func TestBehindAFailedJob(t *testing.T) {
 }
 
 // What is done on the volume beside the loop gets the volume in use, and the reason where there is none.
-func TestOnVolume(t *testing.T) {
+func TestOnVolume(t *testing.T) { synctest.Test(t, testOnVolume) }
+
+func testOnVolume(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot { return w.snapshot(life, w.machine(life, "a", ViaVolume)) })
 	must(t, r.s.OnVolume(context.Background(), func(_ context.Context, v Volume) error {
 		if v.Name != "sdc1" {
@@ -113,7 +120,9 @@ func TestOnVolume(t *testing.T) {
 }
 
 // A loop that ends by itself does not wait a day for room on the buffer that nobody will give.
-func TestOnceWithoutRoom(t *testing.T) {
+func TestOnceWithoutRoom(t *testing.T) { synctest.Test(t, testOnceWithoutRoom) }
+
+func testOnceWithoutRoom(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		return w.snapshot(life, w.machine(life, "by the buffer", ViaBuffer), w.machine(life, "straight", ViaVolume))
 	})

@@ -13,7 +13,8 @@ import (
 	"tresor/orchestrator"
 )
 
-// rig is a world with a loop in it.
+// rig is a world with a loop in it. A test with one runs in a bubble (testing/synctest): there a sleep of the test ends when everybody else waits, so the clock of the
+// world is never moved, and nothing is judged, while somebody works, however slow the machine and its disk are.
 type rig struct {
 	*world
 	dir    string
@@ -91,7 +92,7 @@ func (r *rig) ended() Ending {
 	return Ending{}
 }
 
-// until moves the clock until something is so.
+// until moves the clock until something is so. The ten seconds are those of the bubble: fifty thousand steps of the clock.
 func (r *rig) until(what string, ok func(State) bool) State {
 	r.t.Helper()
 	for end := time.Now().Add(10 * time.Second); ; {

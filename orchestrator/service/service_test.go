@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tresor/orchestrator"
@@ -16,7 +17,9 @@ type never struct{}
 func (never) Blocked(time.Time) bool { return true }
 
 // A machine that fails does not keep the others from being backed up, and each has its result.
-func TestRound(t *testing.T) {
+func TestRound(t *testing.T) { synctest.Test(t, testRound) }
+
+func testRound(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.broken["dc-2"] = errors.New("no such directory")
 		blocked := w.machine(life, "asleep", ViaVolume)
@@ -88,7 +91,9 @@ func TestWays(t *testing.T) {
 }
 
 // A failed backup leaves the mixed mode's count as it was, and the ways of machines are staggered.
-func TestMixedRounds(t *testing.T) {
+func TestMixedRounds(t *testing.T) { synctest.Test(t, testMixedRounds) }
+
+func testMixedRounds(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		sn := w.snapshot(life, w.machine(life, "a", ViaBuffer), w.machine(life, "b", ViaBuffer))
 		sn.Settings.DirectRuns = 1
@@ -110,7 +115,9 @@ func TestMixedRounds(t *testing.T) {
 }
 
 // Pause cuts a copy off within seconds, also inside of it; what was cut off has not failed and goes on.
-func TestPause(t *testing.T) {
+func TestPause(t *testing.T) { synctest.Test(t, testPause) }
+
+func testPause(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.slow = make(chan struct{})
 		return w.snapshot(life, w.machine(life, "a", ViaVolume))
@@ -151,7 +158,9 @@ func (r *rig) isWorking() bool {
 }
 
 // A hard switch cuts the copy off, and the job goes on on the next disk; the report tells of all backups.
-func TestSwitch(t *testing.T) {
+func TestSwitch(t *testing.T) { synctest.Test(t, testSwitch) }
+
+func testSwitch(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		return w.snapshot(life, w.machine(life, "a", ViaVolume), w.machine(life, "b", ViaVolume))
 	})
@@ -209,7 +218,9 @@ func (d daily) Next(after time.Time) time.Time {
 }
 
 // After a scheduled round everything waits, the disk is changed as soon as the jobs are done, and the schedule ends the pause.
-func TestPauseAfterRound(t *testing.T) {
+func TestPauseAfterRound(t *testing.T) { synctest.Test(t, testPauseAfterRound) }
+
+func testPauseAfterRound(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		sn := w.snapshot(life, w.machine(life, "a", ViaBuffer))
 		sn.Settings.SwitchAfterRound = true
@@ -240,7 +251,9 @@ func TestPauseAfterRound(t *testing.T) {
 }
 
 // Without a pause rounds follow each other; after one with a failure later.
-func TestContinuous(t *testing.T) {
+func TestContinuous(t *testing.T) { synctest.Test(t, testContinuous) }
+
+func testContinuous(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.broken["a"] = errors.New("not there")
 		sn := w.snapshot(life, w.machine(life, "a", ViaVolume))
@@ -256,7 +269,9 @@ func TestContinuous(t *testing.T) {
 }
 
 // A dead volume is changed for the next disk, but not for ever.
-func TestFailOver(t *testing.T) {
+func TestFailOver(t *testing.T) { synctest.Test(t, testFailOver) }
+
+func testFailOver(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		return w.snapshot(life, w.machine(life, "a", ViaVolume))
 	})
@@ -288,7 +303,9 @@ func TestFailOver(t *testing.T) {
 }
 
 // A job that cannot even be begun keeps neither its round nor other jobs waiting.
-func TestStuckJob(t *testing.T) {
+func TestStuckJob(t *testing.T) { synctest.Test(t, testStuckJob) }
+
+func testStuckJob(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		return w.snapshot(life, w.machine(life, "gone", ViaVolume), w.machine(life, "other", ViaVolume))
 	})
@@ -314,7 +331,9 @@ func TestStuckJob(t *testing.T) {
 }
 
 // Jobs are tried three times; then people are told, the source stays, and an operator decides.
-func TestJobFails(t *testing.T) {
+func TestJobFails(t *testing.T) { synctest.Test(t, testJobFails) }
+
+func testJobFails(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.jobError = func(Job, int) error { return errors.New("no space left") }
 		return w.snapshot(life, w.machine(life, "a", ViaBuffer))

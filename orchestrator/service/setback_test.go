@@ -2,6 +2,7 @@ package service
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -47,6 +48,10 @@ func TestClockSetBack(t *testing.T) {
 
 // A schedule that was served by a clock that was ahead is served again on the first evening of the right one, and each evening from then on.
 func TestScheduleAfterAClockThatWasAhead(t *testing.T) {
+	synctest.Test(t, testScheduleAfterAClockThatWasAhead)
+}
+
+func testScheduleAfterAClockThatWasAhead(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		sn := w.snapshot(life, w.machine(life, "a", ViaVolume))
 		sn.Times = []Timer{{Name: "start", Kind: TimerStart, When: evening{}}}

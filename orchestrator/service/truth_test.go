@@ -5,11 +5,14 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 // A further target gets the machine although its backup failed: it may be all that is left. A source that cannot be read is tried once.
-func TestTargetsAfterFailure(t *testing.T) {
+func TestTargetsAfterFailure(t *testing.T) { synctest.Test(t, testTargetsAfterFailure) }
+
+func testTargetsAfterFailure(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.jobError = func(Job, int) error { return errors.New("no space left on device") }
 		w.broken["gone"] = errors.New("no such directory")
@@ -38,7 +41,9 @@ func TestTargetsAfterFailure(t *testing.T) {
 }
 
 // While one machine waits for room on the buffer the others have their turn.
-func TestOthersGoFirst(t *testing.T) {
+func TestOthersGoFirst(t *testing.T) { synctest.Test(t, testOthersGoFirst) }
+
+func testOthersGoFirst(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.free = 1e9
 		sn := w.snapshot(life, w.machine(life, "big", ViaBuffer), w.machine(life, "small", ViaBuffer), w.machine(life, "straight", ViaVolume))
@@ -64,7 +69,9 @@ func TestOthersGoFirst(t *testing.T) {
 }
 
 // Without any job the status does not go on saying that there is no volume: after a switch, and when the disk is there again.
-func TestTroubleEnds(t *testing.T) {
+func TestTroubleEnds(t *testing.T) { synctest.Test(t, testTroubleEnds) }
+
+func testTroubleEnds(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.dead["sdc1"], w.dead["sdc10"] = "not attached", "not attached"
 		return w.snapshot(life, w.machine(life, "a", ViaVolume))
@@ -93,7 +100,9 @@ func TestTroubleEnds(t *testing.T) {
 }
 
 // Both disks are dead: the machines of one round do not wait one after the other for the same thing.
-func TestNoVolumeForAll(t *testing.T) {
+func TestNoVolumeForAll(t *testing.T) { synctest.Test(t, testNoVolumeForAll) }
+
+func testNoVolumeForAll(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.dead["sdc1"], w.dead["sdc10"] = "not attached", "not attached"
 		sn := w.snapshot(life, w.machine(life, "a", ViaVolume), w.machine(life, "b", ViaVolume), w.machine(life, "c", ViaVolume))
@@ -117,7 +126,9 @@ func TestNoVolumeForAll(t *testing.T) {
 }
 
 // A machine that is left alone in its hours keeps the error of its last try; one that never had a good backup is overdue as well.
-func TestMemory(t *testing.T) {
+func TestMemory(t *testing.T) { synctest.Test(t, testMemory) }
+
+func testMemory(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.broken["a"] = errors.New("no such directory")
 		sn := w.snapshot(life, w.machine(life, "a", ViaVolume))
@@ -140,7 +151,9 @@ func TestMemory(t *testing.T) {
 }
 
 // What a killed service leaves does not look as if it ran.
-func TestStatusAfterKill(t *testing.T) {
+func TestStatusAfterKill(t *testing.T) { synctest.Test(t, testStatusAfterKill) }
+
+func testStatusAfterKill(t *testing.T) {
 	r := newRig(t, func(w *world, life int) *Snapshot {
 		w.slow = make(chan struct{})
 		return w.snapshot(life, w.machine(life, "a", ViaVolume))
@@ -160,11 +173,13 @@ func TestStatusAfterKill(t *testing.T) {
 }
 
 // In continuous mode the pause after a round ends with the change of the disk, or where none is wanted, at once; also when somebody takes the wish back.
-func TestContinuousMode(t *testing.T) {
+func TestContinuousMode(t *testing.T) { synctest.Test(t, testContinuousMode) }
+
+func testContinuousMode(t *testing.T) {
 	for _, change := range []bool{true, false} {
 		r := newRig(t, func(w *world, life int) *Snapshot {
 			sn := w.snapshot(life, w.machine(life, "a", ViaVolume))
-			sn.Settings.Continuous, sn.Settings.SwitchAfterRound = true, change
+			sn.Settings.Continuous, sn.Settings.SwitchAfterRound, sn.Settings.Between = true, change, 10*time.Second
 			return sn
 		})
 		r.step = 10 * time.Second
@@ -187,7 +202,9 @@ func TestContinuousMode(t *testing.T) {
 }
 
 // An orderly stop does not wait for what cannot go on: a copy that is paused, or one without a volume.
-func TestStopWithoutProgress(t *testing.T) {
+func TestStopWithoutProgress(t *testing.T) { synctest.Test(t, testStopWithoutProgress) }
+
+func testStopWithoutProgress(t *testing.T) {
 	for name, hinder := range map[string]func(r *rig){
 		"copies are paused": func(r *rig) {
 			r.until("it copies", func(State) bool { return r.isWorking() })
