@@ -41,6 +41,16 @@ func run(t *testing.T, name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// newUUID is one that no other disk of this machine has, such as that of another run of these tests.
+func newUUID(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/sys/kernel/random/uuid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
 // image makes a file with a file system.
 func image(t *testing.T, mkfs string, size int64, args ...string) string {
 	t.Helper()
@@ -175,7 +185,7 @@ func TestByUUID(t *testing.T) {
 	} {
 		t.Run(c.mkfs, func(t *testing.T) {
 			needRoot(t, c.mkfs, "losetup")
-			const uuid = "7b7e9d1c-4c6a-4b52-9f0e-2f1d4f2b9a01"
+			uuid := newUUID(t)
 			args := append(c.args, c.flag, uuid)
 			if strings.HasSuffix(c.flag, "=") {
 				args = append(c.args, c.flag+uuid)
@@ -207,7 +217,7 @@ func TestByUUID(t *testing.T) {
 // TestClone: a disk and its copy are both connected.
 func TestClone(t *testing.T) {
 	needRoot(t, "mkfs.ext4", "losetup", "cp")
-	const uuid = "7b7e9d1c-4c6a-4b52-9f0e-2f1d4f2b9a02"
+	uuid := newUUID(t)
 	file := image(t, "mkfs.ext4", 4<<20, "-q", "-U", uuid)
 	run(t, "cp", file, file+"2")
 	for _, f := range []string{file, file + "2"} {

@@ -20,7 +20,7 @@ import (
 // until fails if something does not become so.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("never: " + what)
 		}
@@ -88,7 +88,7 @@ func TestCopiesWhileMounted(t *testing.T) {
 			n++
 		}
 	}
-	if n < 2 || n > 4 {
+	if n < 2 || n > 5 { // one after the mount, and a change may be seen while it is half done
 		t.Errorf("%d copies were told of: %q", n, log)
 	}
 }
@@ -113,7 +113,7 @@ func TestCopyWithoutRoom(t *testing.T) {
 		if !errors.Is(err, unix.ENOSPC) {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("not told")
 	}
 	if after, err := os.ReadFile(filepath.Join(cur.Parent, cur.ID+".idx")); err != nil || string(after) != string(before) {

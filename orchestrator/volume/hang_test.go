@@ -66,19 +66,19 @@ func TestDeadlines(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			r := newRig(t, "a", "b")
 			r.must(r.made().Close())
-			r.o.Deadlines = volume.Deadlines{Step: 1500 * time.Millisecond, Mount: 1500 * time.Millisecond}
+			r.o.Deadlines = volume.Deadlines{Step: 5 * time.Second, Mount: 5 * time.Second} // the other disk answers in time, on a busy machine too
 			r.o.Volumes[0].Disk = &deaf{r.o.Volumes[0].Disk, step}
 			if step == "mount the volume" {
 				r.o.Engine = &slow{r.e, "a"}
 			}
 			m, begun := r.manager(), time.Now()
 			r.start(m, "b")
-			if took := time.Since(begun); took > 15*time.Second {
+			if took := time.Since(begun); took > time.Minute {
 				t.Errorf("it took %v", took)
 			}
 			r.wantMounted("b", "volume")
 			list := m.Status(context.Background())
-			if step == "look" && !strings.Contains(list[0].Note, "deadline of 1.5s is over") || list[1].State != volume.Mounted {
+			if step == "look" && !strings.Contains(list[0].Note, "deadline of 5s is over") || list[1].State != volume.Mounted {
 				t.Errorf("%+v", list)
 			}
 		})

@@ -51,7 +51,7 @@ func TestLateCopy(t *testing.T) {
 	r.start(m, "a")
 	select {
 	case <-done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("it is not tried again")
 	}
 	mu.Lock()
