@@ -107,11 +107,12 @@ func TestHangingServer(t *testing.T) {
 	t.Parallel()
 	for _, step := range []string{"greeting", "EHLO", "MAIL", "RCPT", "DATA", "content", "RSET", "QUIT"} {
 		t.Run(step, func(t *testing.T) {
+			t.Parallel()
 			host, port := (&script{hang: step}).listen(t)
-			mail := notify.Mail{Host: host, Port: port, Security: notify.NoTLS, From: "a@example.org", To: []string{"b@example.org"}, Timeout: 150 * time.Millisecond}
+			mail := notify.Mail{Host: host, Port: port, Security: notify.NoTLS, From: "a@example.org", To: []string{"b@example.org"}, Timeout: 2 * time.Second}
 			begun := time.Now()
 			err := mail.Channels()[0].Send(deadline(t), notify.Message{ID: "1", Event: failure("x")})
-			if taken := step == "RSET" || step == "QUIT"; (err == nil) != taken || time.Since(begun) > 5*time.Second {
+			if taken := step == "RSET" || step == "QUIT"; (err == nil) != taken || time.Since(begun) > 20*time.Second {
 				t.Errorf("after %s: %v", time.Since(begun), err)
 			}
 			mail.Timeout = time.Hour
@@ -119,7 +120,7 @@ func TestHangingServer(t *testing.T) {
 			time.AfterFunc(100*time.Millisecond, cancel)
 			begun = time.Now()
 			_ = mail.Channels()[0].Send(ctx, notify.Message{ID: "1", Event: failure("x")})
-			if took := time.Since(begun); took > 5*time.Second {
+			if took := time.Since(begun); took > 20*time.Second {
 				t.Errorf("the end took %s", took)
 			}
 		})
@@ -129,9 +130,9 @@ func TestHangingServer(t *testing.T) {
 // TestSlowLine: a long mail gets through a line that is slow and does not stand still, though it takes many times the timeout.
 func TestSlowLine(t *testing.T) {
 	t.Parallel()
-	s := &script{slow: 30 * time.Millisecond}
+	s := &script{slow: 80 * time.Millisecond}
 	host, port := s.listen(t)
-	mail := notify.Mail{Host: host, Port: port, Security: notify.NoTLS, From: "a@example.org", To: []string{"b@example.org"}, Timeout: time.Second, GzipAbove: 8 << 20}
+	mail := notify.Mail{Host: host, Port: port, Security: notify.NoTLS, From: "a@example.org", To: []string{"b@example.org"}, Timeout: 3 * time.Second, GzipAbove: 8 << 20}
 	mail.RunLog = func(_ context.Context, _ string, w io.Writer) error {
 		_, err := io.WriteString(w, strings.Repeat("0123456789abcdef 0123456789abcdef\n", 120_000)) // 4 MB
 		return err
@@ -140,7 +141,7 @@ func TestSlowLine(t *testing.T) {
 	if err := mail.Channels()[0].Send(deadline(t), notify.Message{ID: "1", Event: failure("x")}); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begun); took < time.Second || s.took < 4<<20 {
+	if took := time.Since(begun); took < mail.Timeout || s.took < 4<<20 {
 		t.Errorf("%d bytes in %s: the line was not slow", s.took, took)
 	}
 }
