@@ -72,15 +72,15 @@ func TestStubborn(t *testing.T) {
 		name, traps string
 		from, to    time.Duration
 	}{
-		{"obeys", "", 0, 1900 * time.Millisecond},
-		{"ends on SIGTERM", `trap "" INT`, 1900 * time.Millisecond, 3900 * time.Millisecond},
-		{"ends on nothing", `trap "" INT TERM`, 3900 * time.Millisecond, 20 * time.Second},
+		{"obeys", "", 0, 3900 * time.Millisecond},
+		{"ends on SIGTERM", `trap "" INT`, 3900 * time.Millisecond, 7900 * time.Millisecond},
+		{"ends on nothing", `trap "" INT TERM`, 7900 * time.Millisecond, time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			pidFile := filepath.Join(t.TempDir(), "pid")
 			program := script(t, c.traps+"\necho $$ >"+pidFile+".new; mv "+pidFile+".new "+pidFile+"\nwhile :; do sleep 0.05; done\n")
-			b, err := New(t.Context(), Options{Program: program, Grace: 4 * time.Second})
+			b, err := New(t.Context(), Options{Program: program, Grace: 8 * time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +88,7 @@ func TestStubborn(t *testing.T) {
 			defer cancel(nil)
 			begun := make(chan time.Time, 1)
 			go func() {
-				for range 1000 {
+				for range 6000 {
 					if _, err := os.Stat(pidFile); err == nil {
 						break
 					}
@@ -107,7 +107,7 @@ func TestStubborn(t *testing.T) {
 				t.Fatal(err)
 			}
 			pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-			for i := 0; i < 300 && syscall.Kill(pid, 0) == nil; i++ { // reaped late on a busy machine
+			for i := 0; i < 6000 && syscall.Kill(pid, 0) == nil; i++ { // reaped late on a busy machine
 				time.Sleep(10 * time.Millisecond)
 			}
 			if err != nil || syscall.Kill(pid, 0) == nil {
@@ -125,7 +125,7 @@ func TestTimeout(t *testing.T) {
 	}
 	begun := time.Now()
 	if _, err := b.List(t.Context(), Repository{Name: "r", URL: "/r"}); err == nil || !strings.Contains(err.Error(), "not done within 200ms") ||
-		time.Since(begun) > 5*time.Second {
+		time.Since(begun) > 30*time.Second {
 		t.Errorf("after %v: have %v", time.Since(begun), err)
 	}
 }
@@ -151,7 +151,7 @@ func TestParentDies(t *testing.T) {
 		t.Fatal(err)
 	}
 	var text []byte
-	for i := 0; i < 500 && len(text) == 0; i++ {
+	for i := 0; i < 6000 && len(text) == 0; i++ {
 		text, _ = os.ReadFile(file)
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -163,7 +163,7 @@ func TestParentDies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 300 {
+	for range 6000 {
 		state, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 		if err != nil || bytes.Contains(state, []byte(") Z ")) {
 			return

@@ -55,7 +55,7 @@ func TestSumsUnreadable(t *testing.T) {
 	}
 	r.open()
 	j = r.add("a", 1, 10)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done, err := r.q.Work(ctx, j.ID, r.v1, nil)
 	if err == nil || ctx.Err() != nil || done.Attempts != 1 || done.Runs != 2 {

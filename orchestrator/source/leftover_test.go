@@ -170,8 +170,8 @@ func TestRealBtrfsRolledBack(t *testing.T) {
 func TestStuckCommand(t *testing.T) {
 	dir := frozen(t)
 	begun := time.Now()
-	_, err := System()(t.Context(), Command{Argv: []string{"touch", filepath.Join(dir, "x")}, Deadline: 100 * time.Millisecond, Patience: 100 * time.Millisecond})
-	if err == nil || !strings.Contains(err.Error(), "not done within 100ms") || !strings.Contains(err.Error(), "goes on") || time.Since(begun) > 20*time.Second {
+	_, err := System()(t.Context(), Command{Argv: []string{"touch", filepath.Join(dir, "x")}, Deadline: 2 * time.Second, Patience: time.Second}) // by then it is stuck
+	if err == nil || !strings.Contains(err.Error(), "not done within 2s") || !strings.Contains(err.Error(), "goes on") || time.Since(begun) > time.Minute {
 		t.Errorf("after %v: have error %v", time.Since(begun), err)
 	}
 }
@@ -200,7 +200,7 @@ func frozen(t *testing.T) string {
 		if err := errors.Join(unix.IoctlSetInt(int(f.Fd()), thaw, 0), f.Close()); err != nil {
 			t.Error(err)
 		}
-		for range 100 { // until the program that was stuck is gone
+		for range 1500 { // until the program that was stuck is gone
 			if err = unix.Unmount(dir, 0); err == nil {
 				return
 			}
@@ -219,9 +219,18 @@ func TestKilledWithHelpers(t *testing.T) {
 	dir := t.TempDir()
 	note := filepath.Join(dir, "note")
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(300*time.Millisecond, cancel)
-	_, err := System()(ctx, Command{Argv: []string{"sh", "-c", "trap 'echo asked >" + note + "; exit 1' TERM; sleep 60 & echo $! >" + dir + "/pid; wait"},
-		Patience: 500 * time.Millisecond})
+	defer cancel()
+	go func() {
+		defer cancel()
+		for range 6000 { // until its child runs
+			if _, err := os.Stat(filepath.Join(dir, "pid")); err == nil {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	_, err := System()(ctx, Command{Argv: []string{"sh", "-c", "trap 'echo asked >" + note + "; exit 1' TERM; sleep 60 & echo $! >" + dir + "/new; mv " + dir + "/new " + dir + "/pid; wait"},
+		Patience: 5 * time.Second})
 	if err == nil {
 		t.Error("no error")
 	}
@@ -237,7 +246,7 @@ func TestKilledWithHelpers(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := ""
-	for range 100 {
+	for range 3000 {
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 		if state = string(stat); err != nil || strings.Contains(state, ") Z ") {
 			return

@@ -129,7 +129,7 @@ func TestSystem(t *testing.T) {
 	}
 	begun := time.Now()
 	_, err = run(t.Context(), Command{Argv: []string{"sh", "-c", "sleep 60 & wait"}, Deadline: 200 * time.Millisecond, Patience: 300 * time.Millisecond})
-	if err == nil || !strings.Contains(err.Error(), "not done within 200ms") || time.Since(begun) > 5*time.Second {
+	if err == nil || !strings.Contains(err.Error(), "not done within 200ms") || time.Since(begun) > 30*time.Second {
 		t.Errorf("deadline: error %v after %v", err, time.Since(begun))
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

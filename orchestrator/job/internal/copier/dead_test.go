@@ -61,7 +61,7 @@ func TestDeadMountIsLeftOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			r.opts.patience = 200 * time.Millisecond
+			r.opts.patience = time.Second // enough for what answers
 			r.write("kept", "x")
 			r.write("else/dead/file", "of the same name elsewhere")
 			if err := os.Symlink("mnt/dead", filepath.Join(r.src, "link")); err != nil {
@@ -72,7 +72,7 @@ func TestDeadMountIsLeftOut(t *testing.T) {
 				hangUp()
 			}
 			r.opts.Skip = []string{filepath.Join(r.src, c.skip)}
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			result, err := r.try(ctx)
 			if err != nil {
@@ -90,14 +90,14 @@ func TestDeadMountIsLeftOut(t *testing.T) {
 func TestDeadTarget(t *testing.T) {
 	for _, hangs := range []bool{false, true} {
 		r := newRig(t)
-		r.opts.patience = 200 * time.Millisecond
+		r.opts.patience = time.Second // enough for what answers
 		r.write("kept", "x")
 		if hangUp := unserved(t, r.store.Root()); !hangs {
 			hangUp()
 		}
 		begin := time.Now()
 		_, err := r.try(t.Context())
-		if err == nil || !strings.Contains(err.Error(), r.store.Root()) || time.Since(begin) > 5*time.Second {
+		if err == nil || !strings.Contains(err.Error(), r.store.Root()) || time.Since(begin) > 20*time.Second {
 			t.Errorf("hangs: %t: %v after %v", hangs, err, time.Since(begin))
 		}
 		if dead := errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED); dead == hangs {
