@@ -38,7 +38,7 @@ func TestLeases(t *testing.T) {
 	remove(t, dir, "waita") // a script that believes it is its own
 	release(t, a)
 	release(t, a)
-	for end := time.Now().Add(10 * time.Second); !there(dir, signal.WaitA); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !there(dir, signal.WaitA); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the file for scripts does not come back")
 		}
