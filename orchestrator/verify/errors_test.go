@@ -135,7 +135,7 @@ func TestCancel(t *testing.T) {
 				if !errors.Is(err, errStop) {
 					t.Errorf("%s, %s: have %v", name, mode, err)
 				}
-			case <-time.After(5 * time.Second):
+			case <-time.After(30 * time.Second):
 				t.Fatalf("%s, %s: it goes on", name, mode)
 			}
 		}

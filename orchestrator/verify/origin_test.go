@@ -92,7 +92,7 @@ func TestSerial(t *testing.T) {
 		}
 		select { // the source: the first file of the copy is being read, and waits for the end of it
 		case <-reached:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("the copy waits for the source")
 		}
 		if int(asked.Add(1)) == len(w.sums)-1 { // all but a hard link
@@ -109,7 +109,7 @@ func TestSerial(t *testing.T) {
 	}()
 	select {
 	case <-all:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the source waits for the copy")
 	}
 	release()

@@ -34,11 +34,11 @@ func TestReadBackWaitsForItsReader(t *testing.T) {
 		if _, err := storetest.PutFile(t.Context(), s, name, source(t, data), 0, int64(n)); err != nil {
 			t.Fatal(err)
 		}
-		hasty, err := engine.New(engine.Options{Program: mounttest.Binary(t), Stall: 200 * time.Millisecond, Rest: 50 * time.Millisecond}).Open(t.Context(), r.point)
+		hasty, err := engine.New(engine.Options{Program: mounttest.Binary(t), Stall: time.Second, Rest: 50 * time.Millisecond}).Open(t.Context(), r.point)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &slow{wait: 700 * time.Millisecond}
+		w := &slow{wait: 2 * time.Second}
 		back, err := hasty.ReadBack(t.Context(), name, w, nil)
 		if err != nil || !bytes.Equal(w.Bytes(), data) {
 			t.Errorf("%s: have %+v, %v, %d bytes of %d", name, back, err, w.Len(), n)

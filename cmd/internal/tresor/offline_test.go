@@ -362,7 +362,7 @@ func TestRunInAPause(t *testing.T) {
 		if want := fmt.Sprintf("exit status %d: ", cli.ExitBusy); !strings.HasPrefix(have, want) || !strings.Contains(have, "paused by operator joe") {
 			t.Errorf("have %s", have)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("it waits")
 	}
 }

@@ -61,7 +61,7 @@ func tellingApp(t *testing.T, change func(c *config.Config)) (*app, *smtpsink.Si
 
 func flushed(t *testing.T, a *app, sink *smtpsink.Sink, n int) []smtpsink.Mail {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	mails, err := sink.Wait(ctx, n)
 	if err = errors.Join(err, a.tell.flush(ctx)); err != nil { // what was taken is noted, too
@@ -295,7 +295,7 @@ func TestStartedUnmounted(t *testing.T) {
 	a, sink := tellingApp(t, nil)
 	u := &unmounted{}
 	u.state.Leases = map[string]service.Lease{umountOwner: {Rounds: true, Copies: true, Unmounted: true, Reason: "the volume was unmounted by hand"}}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	a.tellStarted(ctx, u, nil)
 	if m := flushed(t, a, sink, 1)[0]; !strings.Contains(m.Subject, "service started") || !strings.Contains(m.Text, "the volume was unmounted by hand") {
