@@ -230,7 +230,7 @@ func TestKilledWithHelpers(t *testing.T) {
 		}
 	}()
 	_, err := System()(ctx, Command{Argv: []string{"sh", "-c", "trap 'echo asked >" + note + "; exit 1' TERM; sleep 60 & echo $! >" + dir + "/new; mv " + dir + "/new " + dir + "/pid; wait"},
-		Patience: 5 * time.Second})
+		Patience: 2 * time.Second})
 	if err == nil {
 		t.Error("no error")
 	}
