@@ -32,10 +32,16 @@ func clone(t *testing.T, to string) {
 }
 
 // around is what the commands of the README run in: a mount name space of their own, in which /sbin is a copy, so that
-// `make install` and mount(8) work without a trace on the machine; and a last look at what they left.
+// `make install` and mount(8) work without a trace on the machine; and a last look at what they left. It lets go of the mounts of other
+// tests: a file system that is unmounted there would live on here, and its server, or its loop device, with it.
 const around = `
 set -eu -o pipefail
 sandbox=$1
+cut -d " " -f 5 /proc/self/mountinfo | sort -r | while read -r m; do
+	m=$(printf %b "$m")
+	case $m in "${TMPDIR:-/tmp}"/*) ;; *) continue ;; esac
+	case $sandbox/ in "$m"/*) ;; *) umount -c -i -l "$m" || true ;; esac
+done
 export PREFIX=$sandbox/prefix PATH=$sandbox/prefix/bin:$PATH:/usr/sbin:/sbin
 cp -a "$(realpath /sbin)" "$sandbox/sbin"
 mount --bind "$sandbox/sbin" "$(realpath /sbin)"
