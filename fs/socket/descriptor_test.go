@@ -84,7 +84,7 @@ func TestDescriptors(t *testing.T) {
 			t.Errorf("%+v: have %d; %s", c, have, answer[:n])
 		}
 	}
-	for range 100 { // they are closed on their own time
+	for range 2000 { // they are closed on their own time
 		if descriptors(t) <= before {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -64,20 +65,8 @@ func (r *rig) ops() Operations {
 		"busy": func(context.Context, *Request) (any, error) {
 			return nil, format.Mark(format.ErrBusy, errors.New("not now"))
 		},
-		"count": func(ctx context.Context, q *Request) (any, error) {
-			for i := 0; ; i++ {
-				q.Progress(i)
-				select {
-				case <-time.After(time.Millisecond):
-				case <-ctx.Done():
-					r.ended.Add(1)
-					return echo{"as far as it came"}, ctx.Err()
-				}
-				if i == 50 {
-					return echo{"done"}, nil
-				}
-			}
-		},
+		"count":   func(ctx context.Context, q *Request) (any, error) { return r.count(ctx, q, 50) },
+		"forever": func(ctx context.Context, q *Request) (any, error) { return r.count(ctx, q, math.MaxInt) },
 		"hold": func(ctx context.Context, _ *Request) (any, error) {
 			r.held <- struct{}{}
 			<-ctx.Done()
@@ -92,6 +81,22 @@ func (r *rig) ops() Operations {
 			r.ended.Add(1)
 			return nil, ctx.Err()
 		},
+	}
+}
+
+// count shows its progress until it has come so far.
+func (r *rig) count(ctx context.Context, q *Request, most int) (any, error) {
+	for i := 0; ; i++ {
+		q.Progress(i)
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			r.ended.Add(1)
+			return echo{"as far as it came"}, ctx.Err()
+		}
+		if i == most {
+			return echo{"done"}, nil
+		}
 	}
 }
 
@@ -169,7 +174,7 @@ func TestCall(t *testing.T) {
 func TestCancel(t *testing.T) {
 	r := newRig(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	e, err := r.call(ctx, "count", nil, func(json.RawMessage) { cancel() })
+	e, err := r.call(ctx, "forever", nil, func(json.RawMessage) { cancel() })
 	if !errors.Is(err, context.Canceled) || e.Text != "as far as it came" || r.ended.Load() != 1 {
 		t.Errorf("have %+v, %v, %d ended, want what it had, and the context's error", e, err, r.ended.Load())
 	}
