@@ -106,7 +106,7 @@ func TestAPageOfTheSourceThatNeverComes(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	timer := time.AfterFunc(20*time.Second, func() {
+	timer := time.AfterFunc(closeTime+time.Minute, func() { // it may well need its time for closing the volume
 		t.Error("the process that serves the volume has stopped")
 		release()
 	})
