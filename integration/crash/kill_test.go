@@ -167,7 +167,7 @@ func (k *killer) ballast(rnd *rand.Rand) {
 	if err := h.sync(f); err != nil {
 		k.t.Fatal(err)
 	}
-	if !mounttest.Until(10*time.Second, func() bool { return k.m.Stats()["block_fresh"] <= checkpoint/int64(k.bs) }) {
+	if !mounttest.Until(mounttest.CloseTime, func() bool { return k.m.Stats()["block_fresh"] <= checkpoint/int64(k.bs) }) {
 		k.t.Errorf("no checkpoint after %d bytes: have %d fresh blocks", 8*checkpoint, k.m.Stats()["block_fresh"])
 	}
 }
