@@ -76,7 +76,7 @@ func TestPasswordIsNotShown(t *testing.T) {
 			if interrupted && cli.CodeOf(have.err) != cli.ExitInterrupted || !interrupted && (have.text != "geheim" || have.err != nil) {
 				t.Errorf("have %q, %v", have.text, have.err)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal(errors.New("the question still waits"))
 		}
 		if !echoes(t, program) {

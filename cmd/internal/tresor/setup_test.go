@@ -191,7 +191,7 @@ func TestSetupInterrupted(t *testing.T) {
 		if !errors.As(err, &signal) || cli.CodeOf(err) != cli.ExitInterrupted {
 			t.Errorf("have %v", err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the question still waits")
 	}
 	if tree(t, dir) != "" {

@@ -184,8 +184,6 @@ func TestPlace(t *testing.T) {
 
 // Nothing that somebody else says in place of the service makes a failure a success, or hangs the client.
 func TestHostileServer(t *testing.T) {
-	tm := defaultTimes()
-	tm.silence = 300 * time.Millisecond
 	for name, c := range map[string]struct {
 		answer string
 		code   cli.Code
@@ -217,6 +215,10 @@ func TestHostileServer(t *testing.T) {
 			_, _ = conn.Read(make([]byte, 1000)) // until the client has gone
 			conn.Close()
 		}()
+		tm := defaultTimes()
+		if c.silent {
+			tm.silence = 300 * time.Millisecond
+		}
 		var result struct{ Text string }
 		err = call(t.Context(), path, "op", nil, &result, nil, tm)
 		if err == nil || cli.CodeOf(err) != c.code || errors.Is(err, ErrSilent) != c.silent || err.Error() == "" {
