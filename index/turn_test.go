@@ -116,7 +116,7 @@ func TestTurnAndTheBlockOfAnother(t *testing.T) {
 		go func() { wg.Wait(); close(done) }()
 		select {
 		case <-done:
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("blocks %v: both wait for each other", earlier)
 		}
 		if err := errors.Join(err, lateErr); err != nil {

@@ -32,7 +32,7 @@ func within(t *testing.T, what string, do func() error) (err error) {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("%s hangs", what)
 		return nil
 	}

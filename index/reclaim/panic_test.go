@@ -34,7 +34,7 @@ func (r *rig) runEnds(o reclaim.Options) error {
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(15 * time.Second):
+	case <-time.After(2 * time.Minute):
 		r.t.Fatal("the reclaim hangs")
 		return nil
 	}

@@ -34,7 +34,7 @@ func tresor(t *testing.T, dir string, args ...string) *exec.Cmd {
 // settled waits a moment for the kernel to let go of loop devices, then looks for leftovers.
 func settled(t *testing.T, dir string) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		out, err := exec.Command("losetup", "--list", "--noheadings", "--output", "BACK-FILE").Output()
 		if err != nil || !strings.Contains(string(out), dir) {
 			break

@@ -346,7 +346,7 @@ func (r *rig) clean() {
 		}
 	}
 	var left []string
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) { // the kernel lets go of them a moment after the unmount
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) { // the kernel lets go of them a moment after the unmount
 		if left = r.loops(); len(left) == 0 || time.Now().After(end) {
 			break
 		}
