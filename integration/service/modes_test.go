@@ -37,8 +37,13 @@ func TestModeNew(t *testing.T) {
 		t.Errorf("damage of an older block: %+v, %+v\n%s", s.Counters, b, r.logged())
 	}
 	time.Sleep(1100 * time.Millisecond) // dates of scrubs are in seconds, and the copy above was cut off once
+	day := func() string {
+		return "known by their hash: the volume was scrubbed last on " + time.Now().UTC().Format(time.DateOnly)
+	}
+	first := day()
 	r.scrub()
-	if _, b = again(3); !strings.Contains(b.Reason, "known by their hash: the volume was scrubbed last on "+time.Now().UTC().Format(time.DateOnly)) {
+	last := day() // another one at midnight
+	if _, b = again(3); !strings.Contains(b.Reason, first) && !strings.Contains(b.Reason, last) {
 		t.Errorf("after a scrub: %+v", b)
 	}
 	r.ok("verify", b.Name)
