@@ -19,7 +19,7 @@ HELPERS := mount.fuse.ddumbfs mount.ddumbfs umount.fuse.ddumbfs umount.ddumbfs
 
 NEED_DEMO := fusermount3=fuse3 mkfs.ext4=e2fsprogs losetup=mount
 NEED_BENCH := fusermount3=fuse3 mkfs.ext4=e2fsprogs debugfs=e2fsprogs fio=fio
-NEED_TEST := $(NEED_DEMO) zstd=zstd setfattr=attr setfacl=acl gcc=gcc borg=borgbackup mkfs.btrfs=btrfs-progs mkfs.xfs=xfsprogs strace=strace
+NEED_TEST := $(NEED_DEMO) zstd=zstd setfattr=attr setfacl=acl gcc=gcc borg=borgbackup mkfs.btrfs=btrfs-progs mkfs.xfs=xfsprogs strace=strace fio=fio python3=python3
 NEED_TEST += $(if $(wildcard /usr/include/stdlib.h),,no-libc-headers=libc6-dev)
 
 # What mounts, makes loop devices or starts the program.
