@@ -40,7 +40,7 @@ func (v *Volume) Sync() error {
 // CheckpointDue delivers a value when enough was written for a checkpoint.
 func (v *Volume) CheckpointDue() <-chan struct{} { return v.due }
 
-// Checkpoint writes the index as it is now and renews the snapshot, after syncing the blocks. Writers go on meanwhile.
+// Checkpoint writes the index as it is now and renews the snapshot, after syncing the blocks; where nothing changed it only syncs. Writers go on meanwhile.
 func (v *Volume) Checkpoint() (err error) {
 	defer func() {
 		if b := v.caught(recover()); b != nil {
@@ -90,21 +90,23 @@ func (v *Volume) checkpointLocked(free *bitmap.Bitmap) error {
 	if v.unchanged(picture, fresh) {
 		store = barrier
 	}
+	v.unsettled = true // until it has succeeded
 	if err := store(); err != nil {
 		if v.Failed() != nil {
 			return err
 		}
 		return fmt.Errorf("checkpoint of volume %s: %w", v.parent.Dir, err)
 	}
+	v.unsettled = false
 	v.alloc.settled(fresh)
 	v.stats.checkpoints.Add(1)
 	return nil
 }
 
-// unchanged tells whether the snapshot in place is what a checkpoint of this picture would write, with the same entries. The bits alone would not do: a block that was freed and
-// got new content has the same one. A snapshot that cannot be read is renewed.
+// unchanged tells whether the snapshot in place is what a checkpoint of this picture would write, with the same entries, and is on the disk: one that was renamed into place
+// by a checkpoint that failed then may be gone after a power cut. ckpt is held. A snapshot that cannot be read is for WriteSnapshot to tell of.
 func (v *Volume) unchanged(picture *bitmap.Bitmap, fresh uint64) bool {
-	if fresh > 0 || v.idx.DirtyPages() > 0 {
+	if v.unsettled || fresh > 0 || v.idx.DirtyPages() > 0 {
 		return false
 	}
 	same, err := indexfile.Says(v.parent.FS, v.parent.Dir, picture)

@@ -94,8 +94,10 @@ type Volume struct {
 	half atomic.Pointer[error]
 
 	// ckpt serialises checkpoints: syncs happen under it, and no other lock is held when it is taken but the reclaim's own.
-	ckpt sync.Mutex
-	due  chan struct{}
+	// It guards unsettled: a checkpoint has failed, and no later one has succeeded. What it left in place may not be on the disk, whatever memory shows.
+	ckpt      sync.Mutex
+	unsettled bool
+	due       chan struct{}
 
 	stats counters
 }

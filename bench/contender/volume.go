@@ -217,8 +217,8 @@ func (v *Volume) IndexSize() (int64, error) {
 	return info.Size(), nil
 }
 
-// Memory is the resident memory of its process, in bytes.
-func (v *Volume) Memory() (int64, error) {
+// PeakMemory is the largest resident memory that its process had since it mounted the volume, in bytes.
+func (v *Volume) PeakMemory() (int64, error) {
 	m := v.m.Load()
 	if m == nil {
 		return 0, fmt.Errorf("memory of %s: %w", v.name, errNotMounted)
@@ -229,7 +229,7 @@ func (v *Volume) Memory() (int64, error) {
 	}
 	for line := range strings.Lines(string(text)) {
 		var kib int64
-		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kib); n == 1 {
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
 			return kib << 10, nil
 		}
 	}

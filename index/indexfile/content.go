@@ -21,7 +21,7 @@ import (
 // An index may lie on another disk than the volume, and there may be older copies of it. One of those may be whole, in order and beside a
 // volume that was closed cleanly, and still be wrong: it calls blocks free that are in use since. So a volume that comes to rest notes
 // which index it did so with: a line in ProofName with a hash over bitmap and table as they are on the disk, and the identity of the
-// snapshot in place. Every checkpoint, and every session of the original, renews the snapshot, and so lets go of the line.
+// snapshot in place. Every checkpoint that has something to write, and every session of the original, renews the snapshot, and so lets go of the line.
 
 // contentPrefix begins the line; hash and identity of the snapshot follow.
 const contentPrefix = "index "
@@ -42,7 +42,7 @@ func (e *StaleIndexError) Is(target error) bool { return target == format.ErrCor
 // Record notes, durably, that the volume in dir comes to rest with the index as it is on the disk. It comes after the snapshot of that index
 // was renewed, and before whatever calls the volume clean. done is false if pages are due: then the disk has another index than memory,
 // nothing was noted, and the volume is not at rest. copyPages is that of FlushTable. On a full disk, and where there is no snapshot of ours,
-// nothing is noted either: the volume is as good as one that was closed by the original.
+// nothing is noted either, and no older record stays: the volume is as good as one that was closed by the original.
 func (x *File) Record(dir string, copyPages func(first, last format.Slot, do func())) (done bool, err error) {
 	if x.dirty.Count() > 0 {
 		return false, nil
@@ -61,7 +61,13 @@ func (x *File) Record(dir string, copyPages func(first, last format.Slot, do fun
 	}
 	text := id + "\n" + contentPrefix + content + " " + id + "\n"
 	// Also where it says so already: a migration sees by the time of the record that files may have changed.
-	err = disk.WriteFileAtomic(x.fs, filepath.Join(dir, ProofName), []byte(text), fileMode)
+	name := filepath.Join(dir, ProofName)
+	if err = disk.WriteFileAtomic(x.fs, name, []byte(text), fileMode); errors.Is(err, syscall.ENOSPC) {
+		// The old record goes first, to make room, and stays away where that is not enough: it may speak of another index, and says that no session was since.
+		if err = errors.Join(remove(x.fs, name), x.fs.SyncDir(dir)); err == nil {
+			err = disk.WriteFileAtomic(x.fs, name, []byte(text), fileMode)
+		}
+	}
 	if err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return false, fmt.Errorf("record index: %w", err)
 	}

@@ -85,3 +85,32 @@ func TestNoRoom(t *testing.T) {
 		t.Error("the test sees nothing")
 	}
 }
+
+// TestRecordWithoutRoom: where there is no room for a record there is none: that of an earlier session would say that there was no session since.
+func TestRecordWithoutRoom(t *testing.T) {
+	m := disktest.New()
+	v := indextest.New(t, indextest.Options{FS: m, Dir: "/v", Blocks: 100})
+	v.Store(map[string][]byte{"a": make([]byte, 100)})
+	x, err := indexfile.Open(m, v.IndexPath, v.Config, indexfile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	record := func(want bool) {
+		t.Helper()
+		done, err := x.Record("/v", nil)
+		if !done || err != nil {
+			t.Fatalf("have %v, %v", done, err)
+		}
+		if have, err := indexfile.Recorded(m, "/v"); err != nil || (have != "") != want {
+			t.Fatalf("recorded: have %q, %v, want something: %v", have, err, want)
+		}
+	}
+	record(true)
+	m.Inject(disktest.Fault{Call: disktest.Call{Kind: disktest.Write}, Err: unix.ENOSPC}) // once: what is removed makes room
+	record(true)
+	m.Heal()
+	m.Inject(disktest.Fault{Call: disktest.Call{Kind: disktest.Write}, Err: unix.ENOSPC, Repeat: true})
+	record(false)
+	m.Heal()
+}

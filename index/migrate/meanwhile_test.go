@@ -35,6 +35,14 @@ func TestSourceChangedAfterDone(t *testing.T) {
 			})
 			files["new"] = files["odd"]
 		},
+		"killed at rest": func(t *testing.T, src *indextest.Volume, files map[string][]byte) {
+			v := opened(t, src, index.Options{})
+			if err := errors.Join(os.Rename(src.Path("ddfsroot/odd"), src.Path("ddfsroot/new")), v.Abandon()); err != nil {
+				t.Fatal(err)
+			}
+			files["new"] = files["odd"]
+			delete(files, "odd")
+		},
 	} {
 		t.Run(name, func(t *testing.T) { testSourceChangedAfterDone(t, change) })
 	}
@@ -43,17 +51,23 @@ func TestSourceChangedAfterDone(t *testing.T) {
 // session has the volume open for as long as fn changes files.
 func session(t *testing.T, v *indextest.Volume, fn func() error) {
 	t.Helper()
+	vol := opened(t, v, index.Options{Changing: true})
+	if err := errors.Join(vol.Touch(), fn(), vol.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func opened(t *testing.T, v *indextest.Volume, o index.Options) *index.Volume {
+	t.Helper()
 	p, err := index.Acquire(index.Location{FS: disk.OS(), Parent: v.Dir}, index.Write)
 	if err != nil {
 		t.Fatal(err)
 	}
-	vol, err := index.Open(p, index.Options{Changing: true})
+	vol, err := index.Open(p, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err = errors.Join(vol.Touch(), fn(), vol.Close()); err != nil {
-		t.Fatal(err)
-	}
+	return vol
 }
 
 func testSourceChangedAfterDone(t *testing.T, change func(t *testing.T, src *indextest.Volume, files map[string][]byte)) {

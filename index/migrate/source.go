@@ -82,8 +82,8 @@ func (j *job) giveBack() error {
 	return j.unmarkSource()
 }
 
-// identify says which content the source has: its configuration, its index, and which snapshot it was closed with and when:
-// every mount makes another, and a repair that needs none records the index again.
+// identify says which content the source has: its configuration, its index, and which snapshot it was closed with and when: every session that comes to its end, and
+// a repair, records that anew. One that was killed at rest has left its mark.
 func (j *job) identify(x *indexfile.File) error {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q\n%s\n", j.src.Config.Marshal(), x.Content(nil))
@@ -92,7 +92,7 @@ func (j *job) identify(x *indexfile.File) error {
 		return err
 	}
 	fmt.Fprintf(h, "%q\n", proof)
-	for _, name := range []string{format.SnapshotName, indexfile.ProofName} {
+	for _, name := range []string{format.SnapshotName, indexfile.ProofName, format.DirtyName} {
 		info, err := j.src.FS.Lstat(j.src.Path(name))
 		if err != nil && !errors.Is(err, iofs.ErrNotExist) {
 			return err
