@@ -192,9 +192,9 @@ func (c Comparison) geometricMean() (float64, bool) {
 	return math.Exp(sum / float64(max(n, 1))), n > 0
 }
 
-// ours tells whether a series is one of the programs that are compared. That is not so of the hashes that ddbench computes itself, also where they stand beside a volume (hash-cores).
+// ours tells whether a series is one of the programs that are compared. That is not so of the hashes that ddbench computes itself, also where they stand beside a volume (hash-cores, hash-mapped).
 func (d Delta) ours() bool {
-	return strings.HasPrefix(d.Contender, "ours") && !slices.Contains([]string{"hash", "hash-cores"}, Kind(d.Workload))
+	return strings.HasPrefix(d.Contender, "ours") && !slices.Contains([]string{"hash", "hash-cores", "hash-mapped"}, Kind(d.Workload))
 }
 
 // drifted tells whether something changed that has nothing to do with the programs that are compared.

@@ -77,6 +77,7 @@ func exampleRun(t *testing.T) *Run {
 		{"ingest-known/128k/offline", "ours-BLAKE3", BytesPerSecond, 5.5 * gb},
 		{"scrub/128k", "raw", BytesPerSecond, 1.6 * gb}, {"scrub/128k", "ours-BLAKE3", BytesPerSecond, 2 * gb},
 		{"hash-cores/128k", "ours-BLAKE3", BytesPerSecond, 5.6 * gb},
+		{"hash-mapped/128k", "ours-BLAKE3", BytesPerSecond, 5.6 * gb},
 		{"hash-cores/128k", "ours-SHA1", BytesPerSecond, 3.6 * gb}, {"hash-cores/128k", "ours-TIGER", BytesPerSecond, 1.9 * gb},
 		{"ingest-known/128k/offline", "ours-SHA1", BytesPerSecond, 3.4 * gb}, {"ingest-known/128k/offline", "ours-TIGER", BytesPerSecond, 1.4 * gb},
 		{"small-create", "loopback", OperationsPerSecond, 20000}, {"small-create", "ours-BLAKE3", OperationsPerSecond, 13000},

@@ -34,6 +34,7 @@
 //	ingest-known/128k/offline, ingest-known/128k/mounted
 //	                       `ddumbfs cp` of a file that the volume holds, into it at rest, and while it is mounted (over the control socket)
 //	hash-cores/128k        bytes per second of all cores that hash the data of a file in memory, once and at the same time, and do nothing else; by the hash of the volume
+//	hash-mapped/128k       the same over a file in the page cache, mapped piece by piece as `ddumbfs cp` maps it
 //	memory/1T              bytes: the largest resident memory of the daemon of a volume of 1 TiB in blocks of 128 KiB while it is written, read and
 //	                       overwritten at random; memory-index/1T: the size of its index, which is part of it
 //	archive-create, archive-next, archive-verify, archive-extract

@@ -2,6 +2,8 @@ package workload
 
 import (
 	"context"
+	"errors"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"tresor/bench/result"
 	"tresor/index/blockhash"
 	"tresor/index/cores"
+	"tresor/index/disk"
 )
 
 // BlockSizes are those of the volumes that are compared, HashNames their hashes.
@@ -71,21 +74,66 @@ func (l *Lab) hashCores(ctx context.Context, name, series string) (Value, error)
 	if err != nil {
 		return Value{}, err
 	}
-	data := l.source.data[:l.Sizes.Data]
+	data := l.source.data
+	return l.onAllCores(ctx, series, kind, request, func(off, n int64, hash func(p []byte)) error {
+		hash(data[off : off+n])
+		return nil
+	})
+}
+
+// mappedWindow is how much of a file is mapped at once, as `ddumbfs cp` does.
+const mappedWindow = 2 << 20
+
+// hashMapped is hashCores over a file in the page cache, mapped as `ddumbfs cp` maps it: what is left of the hash where data lies in small pages that are mapped first. Reading it into a
+// buffer would cost more (docs/performance.md).
+func (l *Lab) hashMapped(ctx context.Context, name, series string) (v Value, err error) {
+	kind, err := blockhash.Lookup(name)
+	if err != nil {
+		return v, err
+	}
+	file, err := l.knownFile(ctx)
+	if err != nil {
+		return v, err
+	}
+	f, err := disk.OS().OpenFile(file, os.O_RDONLY, 0)
+	if err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return l.onAllCores(ctx, series, kind, mappedWindow, func(off, n int64, hash func(p []byte)) error {
+		window, err := disk.MapShared(f, off, int(n))
+		if err != nil {
+			return err
+		}
+		for at := 0; at < len(window) && err == nil; at += request {
+			piece := window[at:min(at+request, len(window))]
+			if err = disk.Populate(piece); err == nil {
+				hash(piece)
+			}
+		}
+		return errors.Join(err, disk.Unmap(window))
+	})
+}
+
+// onAllCores has each core take so many bytes of the data of a file at a time, until none are left.
+func (l *Lab) onAllCores(ctx context.Context, series string, kind blockhash.Kind, window int64, take func(off, n int64, hash func(p []byte)) error) (Value, error) {
 	var next atomic.Int64
+	errs := make([]error, cores.Count())
 	var g sync.WaitGroup
 	own, start := ownCPU(), time.Now()
-	for range cores.Count() {
+	for i := range errs {
 		g.Go(func() {
-			sums := make([]blockhash.Hash, request/block)
-			for off := next.Add(request) - request; off < int64(len(data)) && ctx.Err() == nil; off = next.Add(request) - request {
-				part := data[off:min(off+request, int64(len(data)))]
-				n := len(part) / block
-				kind.SumAll(part[:n*block], block, sums[:n], func(int, []byte) bool { return true })
+			sums := make([]blockhash.Hash, window/block)
+			hash := func(p []byte) {
+				n := len(p) / block
+				kind.SumAll(p[:n*block], block, sums[:n], func(int, []byte) bool { return true })
+			}
+			for off := next.Add(window) - window; off < l.Sizes.Data && ctx.Err() == nil && errs[i] == nil; off = next.Add(window) - window {
+				errs[i] = take(off, min(window, l.Sizes.Data-off), hash)
 			}
 		})
 	}
 	g.Wait()
 	took := time.Since(start).Seconds()
-	return Value{Series: series, Unit: result.BytesPerSecond, Value: float64(len(data)) / took, CPU: (ownCPU() - own).Seconds()}, context.Cause(ctx)
+	return Value{Series: series, Unit: result.BytesPerSecond, Value: float64(l.Sizes.Data) / took, CPU: (ownCPU() - own).Seconds()}, errors.Join(append(errs, context.Cause(ctx))...)
 }

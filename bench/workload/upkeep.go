@@ -32,6 +32,9 @@ func (l *Lab) upkeep() []Workload {
 		of("hash-cores/128k", 0, ours, func(ctx context.Context, v *contender.Volume, series string) (Value, error) {
 			return l.hashCores(ctx, v.Hash(), series)
 		}),
+		of("hash-mapped/128k", 0, ours, func(ctx context.Context, v *contender.Volume, series string) (Value, error) {
+			return l.hashMapped(ctx, v.Hash(), series)
+		}),
 		{Name: memoryHuge, Series: []string{memoryHuge, indexHuge}, Rank: 2, Once: true, Contenders: asContenders(l.Huge), Run: l.memory},
 	}
 }

@@ -50,6 +50,7 @@ mount-empty/128k ours-BLAKE3
 ingest-known/128k/offline ours-BLAKE3 ours-TIGER
 ingest-known/128k/mounted ours-BLAKE3
 hash-cores/128k ours-BLAKE3 ours-TIGER
+hash-mapped/128k ours-BLAKE3
 archive-create ours-cp
 archive-next ours-cp
 archive-verify ours-cp
