@@ -7,14 +7,15 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"tresor/bench/result"
 	"tresor/index"
+	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/fsck"
 	"tresor/index/indexfile"
@@ -44,9 +45,14 @@ type Figures struct {
 	Miss        float64 `json:"miss_ns"`
 	Insert      float64 `json:"insert_ns"`
 	InsertEmpty float64 `json:"insert_empty_ns"`
-	// Put is the processors' nanoseconds for storing a new block of 128 KiB (or BlockSize), by the engine, into the full and the empty volume.
-	Put      float64 `json:"put_cpu_ns"`
-	PutEmpty float64 `json:"put_empty_cpu_ns"`
+	// Put is the processors' nanoseconds for storing a new block of BlockSize, by the engine, into the full and the empty volume: medians of
+	// Passes. PutRatio is the speed into the full one as a part of that into the empty one: of the medians, with the interval of the single rounds.
+	Put      float64         `json:"put_cpu_ns"`
+	PutEmpty float64         `json:"put_empty_cpu_ns"`
+	PutRatio result.Estimate `json:"put_ratio"`
+	Passes   []Pass          `json:"put_passes"`
+	// PutBlocks is how many blocks all passes have stored in each of the two.
+	PutBlocks uint64 `json:"put_blocks"`
 
 	Reclaim    float64 `json:"reclaim_seconds"`
 	ReclaimCPU float64 `json:"reclaim_cpu_seconds"`
@@ -68,14 +74,33 @@ func cpuTime() float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
-// measure makes a volume of n entries below dir, nine tenths full, and an empty one of the same size, and measures both.
+// measure makes a volume of n entries below dir, nine tenths full, and an empty one of the same size, and measures both. The full one gets its files when
+// the empty one is gone: no pass needs them, and check and reclaim are to find them in the page cache.
 func measure(dir string, n uint64) (f *Figures, err error) {
 	blocks := uint64(float64(n)/fillPart) + 2
-	empty, err := makeVolume(filepath.Join(dir, "empty"), blocks)
+	empty, err := makeVolume(sparse{disk.OS()}, filepath.Join(dir, "empty"), blocks)
 	if err != nil {
 		return nil, err
 	}
 	f = &Figures{Entries: n, Blocks: blocks, BlockSize: empty.blockSize}
+	full, err := f.both(dir, empty)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(empty.dir); err != nil {
+		return nil, err
+	}
+	for _, step := range []func(*Figures) error{full.fillFiles, full.mount, full.probes, full.check, full.insertions, full.reclaim} {
+		debug.FreeOSMemory()
+		if err := step(f); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// both measures the empty volume, and what is measured with both in turn, and leaves the full one without files.
+func (f *Figures) both(dir string, empty *location) (full *location, err error) {
 	v, m, err := empty.mountTimed()
 	if err != nil {
 		return nil, err
@@ -84,26 +109,23 @@ func measure(dir string, n uint64) (f *Figures, err error) {
 		return nil, err
 	}
 	f.MountEmpty, f.MountEmptyCPU = m.wall, m.cpu
-	if f.InsertEmpty, f.PutEmpty, err = empty.insertions(n); err != nil {
+	if f.InsertEmpty, err = empty.insertion(f.Entries); err != nil {
 		return nil, err
 	}
-	if err := os.RemoveAll(empty.dir); err != nil {
+	if full, err = makeVolume(disk.OS(), filepath.Join(dir, "full"), f.Blocks); err != nil {
 		return nil, err
 	}
-	full, err := makeVolume(filepath.Join(dir, "full"), blocks)
-	if err != nil {
+	if f.Fill, _, err = clock(func() error { return full.fill(f.Entries) }); err != nil {
 		return nil, err
 	}
-	if f.Fill, _, err = clock(func() error { return full.fill(n) }); err != nil {
-		return nil, err
-	}
-	for _, step := range []func(*Figures) error{full.mount, full.probes, full.check, full.fullInsertions, full.reclaim} {
-		debug.FreeOSMemory()
-		if err := step(f); err != nil {
-			return nil, err
-		}
-	}
-	return f, nil
+	return full, f.passes(full, empty)
+}
+
+// fillFiles gives the full volume its files.
+func (l *location) fillFiles(f *Figures) error {
+	wall, _, err := clock(func() error { return l.writeFiles(f.Entries) })
+	f.Fill += wall
+	return err
 }
 
 // mount measures the full volume.
@@ -241,13 +263,13 @@ func (l *location) check(f *Figures) (err error) {
 	return err
 }
 
-func (l *location) fullInsertions(f *Figures) (err error) {
-	f.Insert, f.Put, err = l.insertions(f.Entries)
+func (l *location) insertions(f *Figures) (err error) {
+	f.Insert, err = l.insertion(f.Entries)
 	return err
 }
 
-// insertions enters new hashes into the table, in memory only, and stores new blocks.
-func (l *location) insertions(n uint64) (insert, put float64, err error) {
+// insertion enters new hashes into the table, in memory only.
+func (l *location) insertion(n uint64) (ns float64, err error) {
 	count := min(probeCount, int(l.blocks/64))
 	err = l.table(func(x *indexfile.File) error {
 		list := make([]format.Entry, count)
@@ -263,49 +285,13 @@ func (l *location) insertions(n uint64) (insert, put float64, err error) {
 			}
 			return nil
 		})
-		insert = cpu / float64(count) * 1e9
+		ns = cpu / float64(count) * 1e9
 		return err
 	})
-	if err != nil {
-		return 0, 0, err
-	}
-	v, err := l.open()
-	if err != nil {
-		return 0, 0, err
-	}
-	put, err = puts(v, putBytes(n))
-	return insert, put, errors.Join(err, v.Close())
+	return ns, err
 }
 
-// putBytes is how much puts stores in a volume of n entries: enough for a figure where one is wanted.
-func putBytes(n uint64) int {
-	if n < 1<<20 {
-		return 16 << 20
-	}
-	return 256 << 20
-}
-
-// puts stores new blocks, size bytes of them, a MiB at a time, through one writer.
-func puts(v *index.Volume, size int) (ns float64, err error) {
-	g := v.Geometry()
-	p, out := make([]byte, 1<<20), make([]format.Entry, (1<<20)/g.BlockSize)
-	rnd := rand.NewChaCha8([32]byte{byte(os.Getpid()), 3})
-	w, total := v.NewWriter(), 0.0
-	for range size / len(p) {
-		_, _ = rnd.Read(p)
-		t := v.Enter()
-		_, cpu, err := clock(func() error { return w.Put(p, out) })
-		v.Leave(t)
-		if err != nil {
-			return 0, err
-		}
-		total += cpu
-	}
-	runtime.KeepAlive(p)
-	return total / float64(size/g.BlockSize) * 1e9, nil
-}
-
-// reclaim frees what no file has: each tenth entry, and what puts has stored.
+// reclaim frees what no file has: each tenth entry, and what the passes have stored.
 func (l *location) reclaim(f *Figures) error {
 	v, err := l.open()
 	if err != nil {
