@@ -118,6 +118,10 @@ func serveMount(ctx context.Context, o fs.Options, log *logrus.Logger, d *daemon
 	signal.Notify(again, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(again)
 	unix.Umask(0)
+	if os.Getenv("GOGC") == "" {
+		// What is in use is buffers, which cost the collector nothing to look at, and there are tens of MiB of them: the runtime's 100 would let as much garbage gather beside them.
+		debug.SetGCPercent(25)
+	}
 	served, err := fs.Mount(ctx, o, log)
 	if err != nil {
 		return damagedHint(explainBusy(err, o.Parent), o.Parent)
