@@ -48,7 +48,7 @@ func subjects() map[string]words {
 		"mount-full":      {"mount", "volume, a tenth of it in use"},
 		"ingest-known":    {subject: "ddumbfs cp of data that is there already"},
 		"hash-cores":      {subject: "hash the data on all cores, and nothing else"},
-		"hash-mapped":     {subject: "hash a file of the page cache on all cores, and nothing else"},
+		"hash-mapped":     {subject: "hash a mapped file on all cores"},
 		"memory":          {"most memory of the daemon", "volume of 1 TiB, 128k blocks"},
 		"memory-index":    {"most memory of the daemon", "its index alone"},
 		"archive-create":  {"backup programs: an image and its successor", "store the image"},
