@@ -20,7 +20,7 @@ import (
 	"tresor/index/blockhash"
 )
 
-// Overwrites are counted to their end: up to 64 MiB of pages that the engine gathers before it hashes and stores their blocks, and what lies in the page cache, have to be on the disk when the
+// Overwrites are counted to their end: up to 40 MiB of pages that the engine gathers before it hashes and stores their blocks, and what lies in the page cache, have to be on the disk when the
 // clock stops. (rand-write/4k/1, of revisions up to 5193f2c, stopped it at the last write.)
 const (
 	randomWrite = "rand-overwrite/4k/1"

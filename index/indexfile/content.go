@@ -42,7 +42,7 @@ func (e *StaleIndexError) Is(target error) bool { return target == format.ErrCor
 // Record notes, durably, that the volume in dir comes to rest with the index as it is on the disk. It comes after the snapshot of that index
 // was renewed, and before whatever calls the volume clean. done is false if pages are due: then the disk has another index than memory,
 // nothing was noted, and the volume is not at rest. copyPages is that of FlushTable. On a full disk, and where there is no snapshot of ours,
-// nothing is noted either, and no older record stays: the volume is as good as one that was closed by the original.
+// nothing is noted either, and no older record stays on a full disk: the volume is as good as one that was closed by the original.
 func (x *File) Record(dir string, copyPages func(first, last format.Slot, do func())) (done bool, err error) {
 	if x.dirty.Count() > 0 {
 		return false, nil

@@ -13,6 +13,7 @@ import (
 	"tresor/index/disk"
 	"tresor/index/format"
 	"tresor/index/fsck"
+	"tresor/index/indexfile"
 	"tresor/index/indextest"
 	"tresor/index/migrate"
 )
@@ -43,6 +44,12 @@ func TestSourceChangedAfterDone(t *testing.T) {
 			files["new"] = files["odd"]
 			delete(files, "odd")
 		},
+		"without traces": func(t *testing.T, src *indextest.Volume, files map[string][]byte) {
+			session(t, src, func() error { return os.Rename(src.Path("ddfsroot/odd"), src.Path("ddfsroot/new")) })
+			withoutTraces(t, src)
+			files["new"] = files["odd"]
+			delete(files, "odd")
+		},
 	} {
 		t.Run(name, func(t *testing.T) { testSourceChangedAfterDone(t, change) })
 	}
@@ -53,6 +60,14 @@ func session(t *testing.T, v *indextest.Volume, fn func() error) {
 	t.Helper()
 	vol := opened(t, v, index.Options{Changing: true})
 	if err := errors.Join(vol.Touch(), fn(), vol.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// withoutTraces leaves the volume as sessions on a full disk do: with neither a snapshot nor a record.
+func withoutTraces(t *testing.T, v *indextest.Volume) {
+	t.Helper()
+	if err := errors.Join(os.Remove(v.Path(format.SnapshotName)), os.Remove(v.Path(indexfile.ProofName))); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -74,6 +89,9 @@ func testSourceChangedAfterDone(t *testing.T, change func(t *testing.T, src *ind
 	for n := changes(t, migrate.Options{}, destination) - 1; ; n-- {
 		src, files := source(t)
 		session(t, src, func() error { return nil }) // closed by ours, as the next one will be
+		if strings.HasSuffix(t.Name(), "without_traces") {
+			withoutTraces(t, src)
+		}
 		dst := destination(t)
 		if _, err := run(newMortal(n), src.Dir, dst.Dir, migrate.Options{}); !errors.Is(err, errKilled) {
 			t.Fatalf("have %v, want a kill", err)

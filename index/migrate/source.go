@@ -8,6 +8,7 @@ import (
 	iofs "io/fs"
 	"strconv"
 	"syscall"
+	"time"
 
 	"tresor/index"
 	"tresor/index/disk"
@@ -83,7 +84,8 @@ func (j *job) giveBack() error {
 }
 
 // identify says which content the source has: its configuration, its index, and which snapshot it was closed with and when: every session that comes to its end, and
-// a repair, records that anew. One that was killed at rest has left its mark.
+// a repair, records that anew. One that was killed at rest has left its mark. A source without any of
+// these is never the same.
 func (j *job) identify(x *indexfile.File) error {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q\n%s\n", j.src.Config.Marshal(), x.Content(nil))
@@ -92,6 +94,7 @@ func (j *job) identify(x *indexfile.File) error {
 		return err
 	}
 	fmt.Fprintf(h, "%q\n", proof)
+	traces := 0
 	for _, name := range []string{format.SnapshotName, indexfile.ProofName, format.DirtyName} {
 		info, err := j.src.FS.Lstat(j.src.Path(name))
 		if err != nil && !errors.Is(err, iofs.ErrNotExist) {
@@ -99,7 +102,11 @@ func (j *job) identify(x *indexfile.File) error {
 		}
 		if err == nil {
 			fmt.Fprintf(h, "%d %d\n", info.Size(), info.ModTime().UnixNano())
+			traces++
 		}
+	}
+	if traces == 0 { // such as after sessions on a full disk, which left no room for one: nobody can tell what happened since
+		fmt.Fprintln(h, time.Now().UnixNano())
 	}
 	j.identity = hex.EncodeToString(h.Sum(nil))
 	return nil

@@ -20,14 +20,18 @@ const most = 128 * mib
 // writes to more places than its block buffers have room for.
 func TestMemory(t *testing.T) {
 	dir := mounttest.New(t, mounttest.VolumeOptions{Dir: filepath.Join(mounttest.Loop(t, 6<<30), "volume"), CreateOptions: format.CreateOptions{Size: 4 << 30}})
-	m := mounttest.Volume(t, mounttest.Options{Parent: dir, Daemon: true, List: options})
+	t.Setenv("GOGC", "")
+	m := mounttest.Volume(t, mounttest.Options{Parent: dir, Daemon: true, List: options + ",pool=2"}) // each worker has buffers of its own
 	const files = 4
 	name := func(i int) string { return m.Path(fmt.Sprint("f", i)) }
+	var data [files][]byte
+	for i := range data {
+		data[i] = aligned(t, fileSize)
+		copy(data[i], random(byte(60+i), fileSize))
+	}
 	each := func(do func(i int, p []byte)) {
 		var g sync.WaitGroup
-		for i := range files {
-			p := aligned(t, fileSize)
-			copy(p, random(byte(60+i), fileSize))
+		for i, p := range data {
 			g.Go(func() { do(i, p) })
 		}
 		g.Wait()
