@@ -74,7 +74,7 @@ func (v *Volume) checkpointAll(free *bitmap.Bitmap) error {
 // than 3 are not in the snapshot, so the repair hashes them too.
 //
 // Where no block was stored and no entry changed since the last checkpoint, the snapshot in place says already what a new one would: 3 and 4 are done, which
-// then are mere syncs. So a file whose blocks are all known costs no writes and half the syncs at the end.
+// then are mere syncs. So a file whose blocks are all known costs no writes here, and a session that stored nothing else ends with 8 syncs where it had 12.
 func (v *Volume) checkpointLocked(free *bitmap.Bitmap) error {
 	if err := v.Failed(); err != nil {
 		return err
