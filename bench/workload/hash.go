@@ -105,10 +105,9 @@ func (l *Lab) hashMapped(ctx context.Context, name, series string) (v Value, err
 		if err != nil {
 			return err
 		}
-		for at := 0; at < len(window) && err == nil; at += request {
-			piece := window[at:min(at+request, len(window))]
-			if err = disk.Populate(piece); err == nil {
-				hash(piece)
+		if err = disk.Populate(window); err == nil {
+			for at := 0; at < len(window); at += request {
+				hash(window[at:min(at+request, len(window))])
 			}
 		}
 		return errors.Join(err, disk.Unmap(window))

@@ -132,6 +132,10 @@ func (w *worker) span(s span) bool {
 	if whole := s.n / w.g.bs * w.g.bs; w.known && whole > 0 {
 		if window = w.g.feed.mapped(s.off, whole); window != nil {
 			defer w.g.feed.unmap(window)
+			// The source may hang: that is to happen in a call.
+			if disk.Populate(window) != nil {
+				window = nil // reading it tells why
+			}
 		}
 	}
 	for done := int64(0); done < s.n; {
@@ -139,8 +143,7 @@ func (w *worker) span(s span) bool {
 			return false
 		}
 		n := min(max(pieceIn, w.g.bs), s.n-done)
-		// The source may hang: that is to happen in a call, see disk.Populate.
-		if w.known && done+n <= int64(len(window)) && disk.Populate(window[done:done+n]) == nil && w.hashed(window[done:done+n]) {
+		if w.known && done+n <= int64(len(window)) && w.hashed(window[done:done+n]) {
 			if err := w.g.feed.cut(); err != nil {
 				w.g.fail(err)
 				return false

@@ -80,10 +80,12 @@ func (m *Mapped) View(a format.Address, off, n int) (Piece, bool) {
 	in := at - w.first
 	n = min(n, viewMost, int(windowBytes-in))
 	pages := w.mem[in&^(pageSize-1) : (in+int64(n)+pageSize-1)&^(pageSize-1)]
-	yes, err := disk.Resident(pages)
-	if err != nil || !yes || disk.Populate(pages) != nil {
-		m.release(w)
-		return Piece{}, false
+	if !disk.Present(pages) {
+		yes, err := disk.Resident(pages)
+		if err != nil || !yes || disk.Populate(pages) != nil {
+			m.release(w)
+			return Piece{}, false
+		}
 	}
 	return Piece{Bytes: w.mem[in : in+int64(n)], w: w}, true
 }
