@@ -54,12 +54,18 @@ func newProgress(w io.Writer, title string, interval time.Duration, width int, n
 func (p *Progress) Say(text string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	t := p.now()
-	if t.Sub(p.last) < p.interval {
-		return
+	if t := p.now(); p.dueLocked(t) {
+		p.sayLocked(t, fmt.Sprintf(text, args...))
 	}
+}
+
+// dueLocked tells whether an interval has passed since the last message. The caller holds mu.
+func (p *Progress) dueLocked(t time.Time) bool { return t.Sub(p.last) >= p.interval }
+
+// sayLocked shows a message with the time t. The caller holds mu.
+func (p *Progress) sayLocked(t time.Time, text string) {
 	p.last = t
-	line := fmt.Sprintf("%s: %s (%s)", p.title, oneLine(fmt.Sprintf(text, args...)), t.Sub(p.start).Round(time.Second))
+	line := fmt.Sprintf("%s: %s (%s)", p.title, oneLine(text), t.Sub(p.start).Round(time.Second))
 	if p.width > 0 {
 		if r := []rune(line); len(r) >= p.width { // a second row would not be rewritten
 			line = string(r[:p.width-1])
@@ -75,28 +81,34 @@ func (p *Progress) Say(text string, args ...any) {
 // progress.Func.
 func (p *Progress) Stage(s progress.Stage) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.now()
 	if s.Name != p.stage {
-		p.stage, p.began, p.from = s.Name, p.now(), s.Done
+		p.stage, p.began, p.from = s.Name, t, s.Done
 	}
-	spent := p.now().Sub(p.began)
+	if p.dueLocked(t) { // a text for each MiB that nobody sees costs a copy 0.6 % of its time
+		p.sayLocked(t, s.String()+p.rateLocked(t, &s))
+	}
+}
+
+// rateLocked is how fast the stage goes at t and how long it goes on so, where that can be told. The caller holds mu.
+func (p *Progress) rateLocked(t time.Time, s *progress.Stage) (text string) {
+	spent := t.Sub(p.began)
 	done := s.Done - min(p.from, s.Done) // what an earlier run did does not count for the rate
-	p.mu.Unlock()
-	text := s.String()
 	if spent < time.Second || done == 0 {
-		p.Say("%s", text)
-		return
+		return ""
 	}
 	rate := float64(done) / spent.Seconds()
 	if s.Unit == progress.Bytes {
-		text += ", " + format.FormatSize(int64(rate)) + "/s"
+		text = ", " + format.FormatSize(int64(rate)) + "/s"
 	} else {
-		text += fmt.Sprintf(", %.3g %s/s", rate, s.Unit)
+		text = fmt.Sprintf(", %.3g %s/s", rate, s.Unit)
 	}
 	if s.Total > s.Done {
 		left := time.Duration(float64(s.Total-s.Done) / rate * float64(time.Second))
 		text += ", " + left.Round(time.Second).String() + " left"
 	}
-	p.Say("%s", text)
+	return text
 }
 
 // Done clears the line on a terminal. Later messages start a new one.

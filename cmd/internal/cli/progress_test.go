@@ -64,6 +64,16 @@ func TestProgressToFileIsNoTerminal(t *testing.T) {
 	}
 }
 
+// TestStageUnseen: what is not shown costs no text; a copy tells each MiB.
+func TestStageUnseen(t *testing.T) {
+	var b bytes.Buffer
+	p := newProgress(&b, "ddumbfs cp", time.Hour, 0, time.Now)
+	s := progress.Stage{Name: "write", Unit: progress.Bytes, Total: 1 << 30}
+	if n := testing.AllocsPerRun(100, func() { s.Done++; p.Stage(s) }); n != 0 || b.Len() != 0 {
+		t.Errorf("%v allocations, shown %q", n, b.String())
+	}
+}
+
 func TestJSONIsOneDocument(t *testing.T) {
 	var b bytes.Buffer
 	if err := JSON(&b, map[string]string{"path": "<a&b>"}); err != nil {
