@@ -38,7 +38,9 @@ func (w *Writer) enter(blocks []byte, out []format.Entry) error {
 		}
 	}()
 	bs := w.v.geo.BlockSize
-	for i := range len(blocks) / bs {
+	batch := out[:len(blocks)/bs]
+	for i := range batch {
+		w.v.soon(batch, i)
 		if out[i].Hash.IsNull() {
 			w.v.stats.zero.Add(1)
 			continue

@@ -17,6 +17,7 @@ func (w *Writer) Link(out []format.Entry) (known bool) {
 	}
 	zeros := uint64(0)
 	for i := range out {
+		v.soon(out, i)
 		if out[i].Hash.IsNull() {
 			zeros++
 			continue

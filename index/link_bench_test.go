@@ -72,6 +72,44 @@ func BenchmarkLink(b *testing.B) {
 	}
 }
 
+// BenchmarkKnown looks blocks up by their hashes, 256 in a batch as those of 1 MiB in blocks of 4 KiB, a million of them all over an index of 0.7 GB: each look-up waits for memory.
+func BenchmarkKnown(b *testing.B) {
+	const size, batch, batches = 512, 256, 4096
+	dir := filepath.Join(b.TempDir(), "v")
+	must := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	must(disk.OS().Mkdir(dir, 0o700))
+	_, err := mkfs.Make(mkfs.Options{Parent: dir, CreateOptions: format.CreateOptions{Hash: "BLAKE3", BlockSize: size, Size: 20_000_000 * size, Overflow: 1.3}})
+	must(err)
+	p, err := index.Acquire(index.Location{Parent: dir}, index.Write)
+	must(err)
+	v, err := index.Open(p, index.Options{})
+	must(err)
+	w, all := v.NewWriter(), make([]format.Entry, batch*batches)
+	t := v.Enter()
+	var data []byte
+	for n := range all {
+		if data = append(data, block(size, uint64(n+1))...); len(data) == batch*size {
+			must(w.Put(data, all[n+1-batch:n+1]))
+			data = data[:0]
+		}
+	}
+	out := make([]format.Entry, batch)
+	for n := 0; b.Loop(); n++ {
+		copy(out, all[n%batches*batch:])
+		if !w.Link(out) {
+			b.Fatal("not known")
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/block")
+	v.Leave(t)
+	must(v.Close())
+}
+
 // cpuTime is the time that processors spent on this process, in nanoseconds: what counts on a busy machine.
 func cpuTime() int64 {
 	var u unix.Rusage

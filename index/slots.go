@@ -6,6 +6,7 @@ import (
 	"tresor/index/blockhash"
 	"tresor/index/format"
 	"tresor/index/internal/prefetch"
+	"tresor/index/table"
 )
 
 // stripeSlots is how many slots of the table one lock guards. A run of entries rarely crosses a stripe, and 4096 slots are
@@ -80,6 +81,20 @@ func (v *Volume) find(h *blockhash.Hash) (format.Address, bool) {
 func (v *Volume) prefetch(h *blockhash.Hash) {
 	prefetch.ToWrite(&v.slots.stripes[stripeOf(v.geo.Ideal(h))].rest[0])
 	v.idx.Table().Prefetch(h)
+}
+
+// soon is called before look-up number i of a batch: what those of the next ones need of the index comes meanwhile.
+func (v *Volume) soon(batch []format.Entry, i int) {
+	from, to := i+table.Ahead, i+table.Ahead+1
+	if i == 0 {
+		from = 0
+	}
+	next := batch[min(from, len(batch)):min(to, len(batch))]
+	for k := range next {
+		if h := &next[k].Hash; !h.IsNull() {
+			v.prefetch(h)
+		}
+	}
 }
 
 // usable tells whether an address can hold data at all: a damaged index may name any number.
