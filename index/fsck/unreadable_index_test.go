@@ -22,7 +22,7 @@ func TestUnreadableIndex(t *testing.T) {
 			data := random(71, 9*4096)
 			v.Store(map[string][]byte{"a": data})
 			v.Sync()
-			m.Inject(disktest.Fault{Call: disktest.Call{Kind: disktest.Read, Site: "indexfile.(*File).load"}, Repeat: true, Err: unix.EIO})
+			m.Inject(disktest.Fault{Call: disktest.Call{Kind: disktest.Read, Site: "indexfile.(*File).readChunk"}, Repeat: true, Err: unix.EIO})
 			_, err := fsck.Repair(t.Context(), v.Reload().Volume, fsck.RepairOptions{Mode: mode})
 			m.Heal()
 			switch {

@@ -26,7 +26,7 @@ import (
 // contentPrefix begins the line; hash and identity of the snapshot follow.
 const contentPrefix = "index "
 
-// contentChunk is how much of the index is hashed at once, in bytes. It is part of what the hash means.
+// contentChunk is how much of the index is read, and hashed, at once by a processor, in bytes. It is part of what the hash means.
 const contentChunk = 1 << 20
 
 // StaleIndexError is a sound index that is not the one a volume was closed with: an older one, or a copy. A repair brings it up to date.
@@ -140,7 +140,7 @@ func Stale(fs disk.FS, dir, name string, c *format.Config) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	part := func(off int64) func(from, to int, p []byte, do func(p []byte)) error {
+	part := func(off int64) show {
 		return func(from, to int, p []byte, do func(p []byte)) error {
 			if err := disk.ReadFull(f, p[:to-from], off+int64(from)); err != nil {
 				return fmt.Errorf("identify index: %w", err)
@@ -150,7 +150,7 @@ func Stale(fs disk.FS, dir, name string, c *format.Config) (bool, error) {
 		}
 	}
 	have, err := contentOf(contentChunk, [2]int{int((g.BlockCount + 7) / 8), int(g.EntryCount) * g.EntrySize},
-		[2]func(from, to int, p []byte, do func(p []byte)) error{part(c.FreeblockOffset), part(c.NodeOffset)})
+		[2]show{part(c.FreeblockOffset), part(c.NodeOffset)})
 	return err == nil && have != want, err
 }
 
@@ -166,7 +166,7 @@ func (x *File) Content(copyPages func(first, last format.Slot, do func())) strin
 		return x.content
 	}
 	size := x.cfg.NodeSize
-	sum, _ := contentOf(0, [2]int{len(x.written), len(x.slots)}, [2]func(from, to int, p []byte, do func(p []byte)) error{
+	sum, _ := contentOf(0, [2]int{len(x.written), len(x.slots)}, [2]show{
 		func(from, to int, _ []byte, do func(p []byte)) error {
 			do(x.written[from:to])
 			return nil
@@ -183,43 +183,72 @@ func (x *File) Content(copyPages func(first, last format.Slot, do func())) strin
 	return sum
 }
 
-// contentOf hashes the two parts of an index in chunks, on all processors, and then their hashes. show calls do with the bytes [from, to) of
-// its part, for which it may use p, scratch bytes of memory.
-func contentOf(scratch int, sizes [2]int, show [2]func(from, to int, p []byte, do func(p []byte)) error) (string, error) {
-	type chunk struct{ part, from, to int }
-	var chunks []chunk
+// show calls do with the bytes [from, to) of a part of an index, for which it may use p, scratch bytes of memory.
+type show func(from, to int, p []byte, do func(p []byte)) error
+
+// contentOf hashes the two parts of an index in chunks, on all processors, and then their hashes.
+func contentOf(scratch int, sizes [2]int, parts [2]show) (string, error) {
+	kind, chunks := blockhash.Default(), chunksOf(sizes)
 	var list []byte // what the hash of hashes is of
-	for part, n := range sizes {
+	for _, n := range sizes {
 		list = binary.BigEndian.AppendUint64(list, uint64(n))
-		for from := 0; from < n; from += contentChunk {
-			chunks = append(chunks, chunk{part, from, min(from+contentChunk, n)})
-		}
 	}
-	kind := blockhash.Default()
 	head, each := len(list), kind.Size()
 	list = append(list, make([]byte, len(chunks)*each)...)
+	err := eachChunk(scratch, chunks, parts, func(i int, p []byte) {
+		sum := kind.Sum(p)
+		copy(list[head+i*each:], sum[:each])
+	})
+	if err != nil {
+		return "", err
+	}
+	sum := kind.Sum(list)
+	return fmt.Sprintf("%x", sum[:each]), nil
+}
+
+// chunk is the bytes [from, to) of a part of an index.
+type chunk struct {
+	part, from, to int
+	err            error // why it could not be shown
+}
+
+func chunksOf(sizes [2]int) []chunk {
+	var chunks []chunk
+	for part, n := range sizes {
+		for from := 0; from < n; from += contentChunk {
+			chunks = append(chunks, chunk{part: part, from: from, to: min(from+contentChunk, n)})
+		}
+	}
+	return chunks
+}
+
+// eachChunk calls do with the number and the bytes of every chunk, on all processors, begun in the order of the index. When it returns nothing of it
+// runs any more. After an error no further chunk is begun; the error returned is the first in the order of the index.
+func eachChunk(scratch int, chunks []chunk, parts [2]show, do func(i int, p []byte)) error {
 	var next atomic.Int64
-	var failed atomic.Pointer[error]
+	var failed atomic.Bool
 	var workers sync.WaitGroup
 	for range min(cores.Count(), len(chunks)) {
 		workers.Go(func() {
 			p := make([]byte, scratch)
-			for i := int(next.Add(1)) - 1; i < len(chunks) && failed.Load() == nil; i = int(next.Add(1)) - 1 {
-				c := chunks[i]
-				err := show[c.part](c.from, c.to, p, func(p []byte) {
-					sum := kind.Sum(p)
-					copy(list[head+i*each:], sum[:each])
-				})
-				if err != nil {
-					failed.CompareAndSwap(nil, &err)
+			// failed is looked at before a chunk is taken: whatever lies before one that fails was taken, and comes to its end.
+			for !failed.Load() {
+				i := int(next.Add(1)) - 1
+				if i >= len(chunks) {
+					return
+				}
+				c := &chunks[i]
+				if c.err = parts[c.part](c.from, c.to, p, func(p []byte) { do(i, p) }); c.err != nil {
+					failed.Store(true)
 				}
 			}
 		})
 	}
 	workers.Wait()
-	if err := failed.Load(); err != nil {
-		return "", *err
+	for i := range chunks {
+		if err := chunks[i].err; err != nil {
+			return err
+		}
 	}
-	sum := kind.Sum(list)
-	return fmt.Sprintf("%x", sum[:each]), nil
+	return nil
 }

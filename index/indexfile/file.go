@@ -16,15 +16,14 @@ import (
 // fileMode is that of a new index file (format page, section 10).
 const fileMode = 0o600
 
-// readChunk is how much of the index is read with one call, in bytes.
-const readChunk = 16 << 20
-
 // Options of an open index file.
 type Options struct {
 	// ReadOnly opens the file for reading; every flush is then refused with format.ErrReadOnly.
 	ReadOnly bool
 	// Lock keeps the index in physical memory. Failing to is no failure of Open: LockError tells.
 	Lock bool
+	// Content says that the caller will ask for Content at once: each part of the file is hashed as soon as it was read, while it is in the cache.
+	Content bool
 }
 
 // File is an index file held in memory. Bitmap and Table alias that memory and are guarded by the caller; everything else
@@ -55,7 +54,7 @@ type File struct {
 	content   string // of the file, where it was found out since the last write to it; else empty
 }
 
-// Open reads a whole index file. A magic or a size that does not fit the configuration is a *format.CorruptError that
+// Open reads a whole index file, on all processors. A magic or a size that does not fit the configuration is a *format.CorruptError that
 // names wanted and found; the file may be longer than the index, as a block device is. Unless ReadOnly, room for all of it
 // is reserved, so that a checkpoint cannot run into a full disk; file systems that cannot do that are accepted.
 func Open(fs disk.FS, name string, c *format.Config, o Options) (*File, error) {
@@ -86,16 +85,34 @@ func (x *File) load() error {
 	if err := x.layOut(); err != nil {
 		return err
 	}
-	if err := disk.ReadFull(x.disk, x.bits.Bytes(), x.cfg.FreeblockOffset); err != nil {
-		return fmt.Errorf("read bitmap of the index: %w", err)
+	sizes := [2]int{len(x.bits.Bytes()), len(x.slots)}
+	part := func(what string, memory []byte, off int64) show {
+		return func(from, to int, _ []byte, do func(p []byte)) error {
+			err := x.readChunk(what, memory[from:to], off+int64(from))
+			if err == nil {
+				do(memory[from:to])
+			}
+			return err
+		}
+	}
+	parts := [2]show{part("bitmap", x.bits.Bytes(), x.cfg.FreeblockOffset), part("table", x.slots, x.cfg.NodeOffset)}
+	var err error
+	if x.opts.Content {
+		x.content, err = contentOf(0, sizes, parts)
+	} else {
+		err = eachChunk(0, chunksOf(sizes), parts, func(int, []byte) {})
+	}
+	if err != nil {
+		return err
 	}
 	x.bits.Recount()
 	copy(x.written, x.bits.Bytes())
-	for from := 0; from < len(x.slots); from += readChunk {
-		p := x.slots[from:min(from+readChunk, len(x.slots))]
-		if err := disk.ReadFull(x.disk, p, x.cfg.NodeOffset+int64(from)); err != nil {
-			return fmt.Errorf("read table of the index: %w", err)
-		}
+	return nil
+}
+
+func (x *File) readChunk(what string, p []byte, off int64) error {
+	if err := disk.ReadFull(x.disk, p, off); err != nil {
+		return fmt.Errorf("read %s of the index: %w", what, err)
 	}
 	return nil
 }
