@@ -12,15 +12,24 @@ import (
 	"tresor/index/table"
 )
 
-// believable looks whether the index that was read is the one the volume was closed with. That is recorded where we closed it: then it must
+// openIndex reads the index. If it is to be checked, want is the content that it was closed with, empty if that is not recorded.
+func (v *Volume) openIndex(check bool) (want string, err error) {
+	p := v.parent
+	if check {
+		if want, err = indexfile.Recorded(p.FS, p.Dir); err != nil {
+			return "", fmt.Errorf("open volume %s: %w", p.Dir, err)
+		}
+	}
+	v.idx, err = indexfile.Open(p.FS, p.IndexPath, p.Config, indexfile.Options{ReadOnly: v.opts.ReadOnly, Lock: v.opts.LockIndex, Content: want != ""})
+	return want, err
+}
+
+// believable looks whether the index that was read is the one the volume was closed with. That is recorded where we closed it (want): then it must
 // be the very same, and is as sound as it was in memory. Otherwise (the original closed it) table and bitmap have to be looked through. The
 // volume is not shared yet.
-func (v *Volume) believable() error {
+func (v *Volume) believable(want string) error {
 	p := v.parent
-	want, err := indexfile.Recorded(p.FS, p.Dir)
-	if err != nil {
-		return fmt.Errorf("open volume %s: %w", p.Dir, err)
-	}
+	var err error
 	switch {
 	case want == "":
 		err = v.sound()

@@ -52,3 +52,13 @@ func (s *GroupSync) Do(sync func() error) error { return s.g.do(sync) }
 
 // SeenUntil makes the last answer of the disk below hold until then.
 func (v *Volume) SeenUntil(t time.Time) { v.seen.until.Store(t.UnixNano()) }
+
+// IndexKnown tells whether the content of the index is known without hashing it; nobody else may use the volume meanwhile.
+func (v *Volume) IndexKnown() bool {
+	known := true
+	v.idx.Content(func(_, _ format.Slot, do func()) {
+		known = false
+		do()
+	})
+	return known
+}

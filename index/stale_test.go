@@ -157,6 +157,35 @@ func TestStaleIndex(t *testing.T) {
 	}
 }
 
+// TestIndexHashedWhereRecorded holds that the index is hashed by an open that has something to compare it with, and by no other.
+func TestIndexHashedWhereRecorded(t *testing.T) {
+	r := newRig(t, smallVolume(), index.Options{})
+	r.mustPut("f", 1, 2)
+	r.close()
+	for _, tt := range []struct {
+		recorded bool
+		opts     index.Options
+		want     bool
+	}{
+		{true, index.Options{ReadOnly: true, NeedClean: true}, true},
+		{true, index.Options{ReadOnly: true}, false},
+		{true, index.Options{}, true},
+		{false, index.Options{ReadOnly: true, NeedClean: true}, false},
+		{false, index.Options{}, false},
+	} {
+		if !tt.recorded {
+			_ = r.m.Remove(recordName)
+		}
+		v, err := index.Open(r.acquire(), tt.opts)
+		r.must(err)
+		if have := v.IndexKnown(); have != tt.want {
+			t.Errorf("recorded %v, %+v: index hashed %v, want %v", tt.recorded, tt.opts, have, tt.want)
+		}
+		r.must(v.Close())
+	}
+	r.open()
+}
+
 // TestStaleIndexAndUnreadFile has a file that the repair cannot read: the blocks that only it refers to, and that the older index does not
 // know, stay allocated. The repair is interrupted once on the way.
 func TestStaleIndexAndUnreadFile(t *testing.T) {

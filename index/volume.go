@@ -154,8 +154,8 @@ func (v *Volume) open(check bool) error {
 	if err := p.IndexMissing(); err != nil {
 		return err
 	}
-	var err error
-	if v.idx, err = indexfile.Open(p.FS, p.IndexPath, p.Config, indexfile.Options{ReadOnly: v.opts.ReadOnly, Lock: v.opts.LockIndex}); err != nil {
+	want, err := v.openIndex(check)
+	if err != nil {
 		return err
 	}
 	if v.blocks, err = blockfile.Open(p.FS, p.BlocksPath, v.geo, v.opts.ReadOnly); err != nil {
@@ -163,7 +163,7 @@ func (v *Volume) open(check bool) error {
 	}
 	v.mapped = blockfile.NewMapped(v.blocks)
 	if check {
-		if err := v.believable(); err != nil {
+		if err := v.believable(want); err != nil {
 			return err
 		}
 	}

@@ -29,12 +29,15 @@ func (j *job) survey(ctx context.Context) error {
 	if err := j.openBlocks(); err != nil {
 		return err
 	}
-	var err error
-	if j.idx, err = indexfile.Open(p.FS, p.IndexPath, p.Config, indexfile.Options{ReadOnly: j.o.DryRun}); err != nil {
+	want, err := indexfile.Recorded(p.FS, p.Dir)
+	if err != nil {
 		return err
 	}
-	if want, err := indexfile.Recorded(p.FS, p.Dir); err != nil || want != "" && want != j.idx.Content(nil) {
-		return refuse(err, "%v", &indexfile.StaleIndexError{Index: p.IndexPath})
+	if j.idx, err = indexfile.Open(p.FS, p.IndexPath, p.Config, indexfile.Options{ReadOnly: j.o.DryRun, Content: want != ""}); err != nil {
+		return err
+	}
+	if want != "" && want != j.idx.Content(nil) {
+		return refuse(nil, "%v", &indexfile.StaleIndexError{Index: p.IndexPath})
 	}
 	if err := j.checkIndex(j.idx.Bitmap()); err != nil {
 		return err

@@ -20,12 +20,15 @@ import (
 func OpenIndex(p *index.Parent) (*indexfile.File, error) { return openIndex(p, p.IndexPath) }
 
 func openIndex(p *index.Parent, path string) (*indexfile.File, error) {
-	x, err := indexfile.Open(p.FS, path, p.Config, indexfile.Options{ReadOnly: true})
+	want, err := indexfile.Recorded(p.FS, p.Dir)
 	if err != nil {
 		return nil, err
 	}
-	want, err := indexfile.Recorded(p.FS, p.Dir)
-	if err == nil && want != "" && x.Content(nil) != want {
+	x, err := indexfile.Open(p.FS, path, p.Config, indexfile.Options{ReadOnly: true, Content: want != ""})
+	if err != nil {
+		return nil, err
+	}
+	if want != "" && x.Content(nil) != want {
 		err = fmt.Errorf("%w: ddumbfs fsck -n %s brings it up to date: %w", index.ErrUnclean, p.Dir, &indexfile.StaleIndexError{Index: path})
 	}
 	if err == nil {
