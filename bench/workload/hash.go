@@ -106,8 +106,11 @@ func (l *Lab) hashMapped(ctx context.Context, name, series string) (v Value, err
 			return err
 		}
 		if err = disk.Populate(window); err == nil {
-			for at := 0; at < len(window); at += request {
-				hash(window[at:min(at+request, len(window))])
+			for at := 0; at < len(window) && err == nil; at += request {
+				piece := window[at:min(at+request, len(window))]
+				if err = disk.Populate(piece); err == nil {
+					hash(piece)
+				}
 			}
 		}
 		return errors.Join(err, disk.Unmap(window))

@@ -143,7 +143,8 @@ func (w *worker) span(s span) bool {
 			return false
 		}
 		n := min(max(pieceIn, w.g.bs), s.n-done)
-		if w.known && done+n <= int64(len(window)) && w.hashed(window[done:done+n]) {
+		// Again for the piece: storing the one before it may have taken long enough for this one to go. Where it is there that is a look.
+		if w.known && done+n <= int64(len(window)) && disk.Populate(window[done:done+n]) == nil && w.hashed(window[done:done+n]) {
 			if err := w.g.feed.cut(); err != nil {
 				w.g.fail(err)
 				return false

@@ -32,19 +32,21 @@ const (
 // nowhere is where the kernel says what it has found. It gets the address as a number, so this is memory that does not move; nobody reads it.
 var nowhere [3]uint64
 
-// pageMap is the descriptor of /proc/self/pagemap, -1 where there is none; it stays open.
-var pageMap = sync.OnceValue(func() int {
-	fd, err := unix.Open("/proc/self/pagemap", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1
+// pageMap is the descriptor of /proc/self/pagemap, -1 where there is none or where it does not tell; it stays open.
+var pageMap = sync.OnceValue(func() *atomic.Int64 {
+	var fd atomic.Int64
+	if n, err := unix.Open("/proc/self/pagemap", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+		fd.Store(int64(n))
+	} else {
+		fd.Store(-1)
 	}
-	return fd
+	return &fd
 })
 
 // present tells whether each page of p, which begins with one, is mapped: touching it is no fault. False also where the kernel does not tell (before 6.7).
 func present(p []byte) bool {
 	fd := pageMap()
-	if fd < 0 || len(p) == 0 {
+	if fd.Load() < 0 || len(p) == 0 {
 		return false
 	}
 	first := uint64(uintptr(unsafe.Pointer(&p[0])))
@@ -52,7 +54,10 @@ func present(p []byte) bool {
 	s.size = uint64(unsafe.Sizeof(s))
 	s.vec, s.vecLen = uint64(uintptr(unsafe.Pointer(&nowhere))), 1
 	s.mask, s.inverted, s.returned = pageScanPresent, pageScanPresent, pageScanPresent // the first one that is not there
-	found, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), pageScanCall, uintptr(unsafe.Pointer(&s)))
+	found, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd.Load()), pageScanCall, uintptr(unsafe.Pointer(&s)))
+	if errno == unix.ENOTTY || errno == unix.EPERM {
+		fd.Store(-1) // before Linux 6.7: it will not, another time
+	}
 	return errno == 0 && found == 0
 }
 
