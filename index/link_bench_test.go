@@ -16,28 +16,13 @@ import (
 // blocks that were proved before.
 func BenchmarkLink(b *testing.B) {
 	const size, blocks = 128 << 10, 512
-	dir := filepath.Join(b.TempDir(), "v")
-	must := func(err error) {
-		b.Helper()
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	must(disk.OS().Mkdir(dir, 0o700))
-	_, err := mkfs.Make(mkfs.Options{Parent: dir, CreateOptions: format.CreateOptions{Hash: "BLAKE3", BlockSize: size, Size: 1024 * size, Overflow: 1.3}})
-	must(err)
+	must, dir := made(b, size, 1024)
 	var data []byte
 	for n := range uint64(blocks) {
 		data = append(data, block(size, n+1)...)
 	}
 	out := make([]format.Entry, blocks)
-	open := func(verify bool) *index.Volume {
-		p, err := index.Acquire(index.Location{Parent: dir}, index.Write)
-		must(err)
-		v, err := index.Open(p, index.Options{VerifyLinks: verify})
-		must(err)
-		return v
-	}
+	open := func(verify bool) *index.Volume { return opened(must, dir, index.Options{VerifyLinks: verify}) }
 	put := func(v *index.Volume) {
 		t := v.Enter()
 		defer v.Leave(t)
@@ -75,20 +60,8 @@ func BenchmarkLink(b *testing.B) {
 // BenchmarkKnown looks blocks up by their hashes, 256 in a batch as those of 1 MiB in blocks of 4 KiB, a million of them all over an index of 0.7 GB: each look-up waits for memory.
 func BenchmarkKnown(b *testing.B) {
 	const size, batch, batches = 512, 256, 4096
-	dir := filepath.Join(b.TempDir(), "v")
-	must := func(err error) {
-		b.Helper()
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	must(disk.OS().Mkdir(dir, 0o700))
-	_, err := mkfs.Make(mkfs.Options{Parent: dir, CreateOptions: format.CreateOptions{Hash: "BLAKE3", BlockSize: size, Size: 20_000_000 * size, Overflow: 1.3}})
-	must(err)
-	p, err := index.Acquire(index.Location{Parent: dir}, index.Write)
-	must(err)
-	v, err := index.Open(p, index.Options{})
-	must(err)
+	must, dir := made(b, size, 20_000_000)
+	v := opened(must, dir, index.Options{})
 	w, all := v.NewWriter(), make([]format.Entry, batch*batches)
 	t := v.Enter()
 	var data []byte
@@ -108,6 +81,30 @@ func BenchmarkKnown(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch, "ns/block")
 	v.Leave(t)
 	must(v.Close())
+}
+
+// made makes a volume of so many blocks of size bytes.
+func made(b *testing.B, size int, blocks int64) (must func(err error), dir string) {
+	b.Helper()
+	must = func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	dir = filepath.Join(b.TempDir(), "v")
+	must(disk.OS().Mkdir(dir, 0o700))
+	_, err := mkfs.Make(mkfs.Options{Parent: dir, CreateOptions: format.CreateOptions{Hash: "BLAKE3", BlockSize: size, Size: blocks * int64(size), Overflow: 1.3}})
+	must(err)
+	return must, dir
+}
+
+func opened(must func(err error), dir string, o index.Options) *index.Volume {
+	p, err := index.Acquire(index.Location{Parent: dir}, index.Write)
+	must(err)
+	v, err := index.Open(p, o)
+	must(err)
+	return v
 }
 
 // cpuTime is the time that processors spent on this process, in nanoseconds: what counts on a busy machine.

@@ -32,14 +32,14 @@ func (f *osFile) MapShared(off int64, n int) (p []byte, err error) {
 // whoever touches memory that is not there holds a processor of the runtime, and with it soon the whole process. An error, also of a kernel
 // before 5.14, which cannot do it, means that the memory is not to be touched. p begins with a page.
 func Populate(p []byte) error {
-	if len(p) == 0 || present(p) {
+	if len(p) == 0 || Present(p) {
 		return nil
 	}
 	first := p[:min(os.Getpagesize(), len(p))] // it is all, where the kernel has a huge page
-	if err := populate(first); err != nil || present(p) {
+	if err := populate(first); err != nil || Present(p) {
 		return err
 	}
-	if around(p); present(p) {
+	if around(p); Present(p) {
 		return nil
 	}
 	return populate(p)
@@ -79,9 +79,6 @@ func Resident(p []byte) (bool, error) {
 
 // residentMost is the most that Resident looks at, in bytes.
 const residentMost = 4 << 20
-
-// Present tells whether all of p, which begins with a page, is mapped now, so that touching it waits for nothing; false also where nobody knows.
-func Present(p []byte) bool { return present(p) }
 
 // Forget gives back what Populate took in this process: the memory counts as its own no longer, and comes back when it is touched.
 func Forget(p []byte) error { return fail("forget", "memory", -1, unix.Madvise(p, unix.MADV_DONTNEED)) }

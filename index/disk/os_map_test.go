@@ -35,7 +35,7 @@ func mappedFile(t *testing.T, n int) (f *os.File, p []byte) {
 func tells(t *testing.T) {
 	t.Helper()
 	_, p := mappedFile(t, 1)
-	if err := populate(p); err != nil || !present(p) {
+	if err := populate(p); err != nil || !Present(p) {
 		t.Skipf("this kernel does not tell what is mapped (populate: %v)", err)
 	}
 }
@@ -43,7 +43,7 @@ func tells(t *testing.T) {
 // lost is the number of pages of p that are not mapped.
 func lost(p []byte) (n int) {
 	for at := 0; at < len(p); at += os.Getpagesize() {
-		if !present(p[at:min(at+os.Getpagesize(), len(p))]) {
+		if !Present(p[at:min(at+os.Getpagesize(), len(p))]) {
 			n++
 		}
 	}
@@ -56,10 +56,10 @@ func TestPopulate(t *testing.T) {
 	page := os.Getpagesize()
 	for _, n := range []int{1, page, page + 1, mapsAround - 1, mapsAround + page, 1 << 20, aroundMost, aroundMost + 1, 3*aroundMost + 17} {
 		f, p := mappedFile(t, n)
-		if present(p) {
+		if Present(p) {
 			t.Errorf("%d bytes: there before anything was done", n)
 		}
-		if err := Populate(p); err != nil || !present(p) || lost(p) != 0 {
+		if err := Populate(p); err != nil || !Present(p) || lost(p) != 0 {
 			t.Errorf("%d bytes: %v, %d pages are not there", n, err, lost(p))
 		}
 		if Populate(p) != nil || !Present(p) {
@@ -75,7 +75,7 @@ func TestPopulate(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = unix.Fadvise(int(f.Fd()), int64(at), int64(page), unix.FADV_DONTNEED)
-			if present(p) {
+			if Present(p) {
 				t.Errorf("%d bytes: there without the page at %d", n, at)
 			}
 			if err := Populate(p); err != nil || lost(p) != 0 {
@@ -97,7 +97,7 @@ func TestPopulateWithoutHelp(t *testing.T) {
 	}
 	fd := pageMap().Swap(-1)
 	err := Populate(p)
-	told := present(p)
+	told := Present(p)
 	pageMap().Store(fd)
 	if err != nil || told || lost(p) != 0 {
 		t.Errorf("%v, told %v, %d pages are not there", err, told, lost(p))

@@ -43,8 +43,9 @@ var pageMap = sync.OnceValue(func() *atomic.Int64 {
 	return &fd
 })
 
-// present tells whether each page of p, which begins with one, is mapped: touching it is no fault. False also where the kernel does not tell (before 6.7).
-func present(p []byte) bool {
+// Present tells whether each page of p, which begins with one and is mapped by MapShared, is there now, so that touching it waits for nothing. False also where the kernel does not tell
+// (before 6.7).
+func Present(p []byte) bool {
 	fd := pageMap()
 	if fd.Load() < 0 || len(p) == 0 {
 		return false
@@ -72,7 +73,7 @@ var self = sync.OnceValue(func() *atomic.Int64 {
 	return &fd
 })
 
-// around asks for one page of each step of p, in one call. It is advice: what came of it present tells. A kernel before 6.13 does not take it.
+// around asks for one page of each step of p, in one call. It is advice: what came of it Present tells. A kernel before 6.13 does not take it.
 func around(p []byte) {
 	fd := self()
 	if fd.Load() < 0 || len(p) > aroundMost {
